@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "moe-tool",
+    products: [
+        .executable(name: "moe-tool", targets: ["moe-tool"]),
+        .library(name: "MoEToolkit", targets: ["MoEToolkit"]),
+        .library(name: "Safetensors", targets: ["Safetensors"]),
+    ],
+    dependencies: [
+        // The command line: parsing, help, completion.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        // SHA-256 of source files, with the processor's SHA instructions.
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+    ],
+    targets: [
+        .target(name: "Formats", path: "Formats", resources: [.embedInCode("architectures")]),
+        .target(name: "CPlatform"),
+        .target(name: "Safetensors", dependencies: ["CPlatform"]),
+        .target(name: "Numerics", dependencies: ["CPlatform", "Safetensors"]),
+        .target(
+            name: "Checkpoints",
+            dependencies: [
+                "CPlatform", "Formats", "Numerics", "Safetensors", .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+        .target(name: "Transforms", dependencies: ["Checkpoints", "Formats", "Numerics", "Safetensors"]),
+        .target(name: "MoEToolkit", dependencies: ["Checkpoints", "Safetensors", "Transforms"]),
+        .target(
+            name: "Commands",
+            dependencies: [
+                "CPlatform", "Checkpoints", "MoEToolkit", "Safetensors", "Transforms",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
+        .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport"),
+        .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
+        .testTarget(name: "NumericsTests", dependencies: ["Numerics", "TestSupport"]),
+        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
+        .testTarget(name: "TransformsTests", dependencies: ["MoEToolkit", "Transforms", "TestSupport"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Commands", "TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system && target.name != "CPlatform" {
+    target.swiftSettings = [
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ]
+}

@@ -1,0 +1,106 @@
+import Formats
+package import Safetensors
+
+/// A model family as its file in `Formats/architectures` describes it.
+package struct Architecture: Sendable {
+    /// The family's `model_type`.
+    package let modelType: String
+    /// The class names that `architectures` in a configuration may have; the first is written.
+    package let classNames: [String]
+    /// What the family's configuration class assumes for absent keys.
+    package let defaults: JSONObject
+    /// Other spellings of keys.
+    package let aliases: [String: [String]]
+    /// What the router computes; nil for a dense family.
+    package let router: Router?
+    /// How the family is made from dense ones.
+    package let upcycling: JSONObject?
+
+    let symbols: [String: DimensionExpression]
+    let tensors: [TensorTemplate]
+    let expertLayouts: [(name: String, tensors: [TensorTemplate])]
+    /// The keys that say which layers are mixtures.
+    package let layerKeys: MoELayerKeys
+    let activation: (keys: [String], supported: [String])
+    let ignored: [String]
+    let ignoresLayersBeyondCount: Bool
+
+    /// The layouts that routed experts may have on disk; the first is written unless another is asked for.
+    package var layoutNames: [String] { expertLayouts.map(\.name) }
+
+    /// Whether the shared expert's output is multiplied by a gate of its own.
+    package var hasSharedExpertGate: Bool { tensors.contains { $0.parts.first?.role == .sharedExpertRouter } }
+
+    /// What the router of a family computes.
+    package struct Router: Sendable {
+        package enum Score: String, Sendable { case softmax, sigmoid, sparsemixer }
+
+        package let score: Score
+        /// Whether the gates are made from the selected logits alone, and so sum to one.
+        package let selectsBeforeScoring: Bool
+        /// "always", "never", or the configuration key that says whether the selected gates are divided by their sum.
+        package let renormalization: String
+        /// The configuration key of the factor on the gates.
+        package let scaleKey: String?
+
+        /// Whether the selected gates sum to one whatever the configuration says.
+        package var alwaysRenormalizes: Bool { selectsBeforeScoring || renormalization == "always" }
+        /// The configuration key that says whether they do.
+        package var renormalizationKey: String? {
+            alwaysRenormalizes || renormalization == "never" ? nil : renormalization
+        }
+    }
+
+    /// The keys that say which layers are mixtures.
+    package struct MoELayerKeys: Sendable {
+        /// How many of the first layers are dense.
+        package let firstDense: String?
+        /// Every how many layers there is a mixture.
+        package let step: String?
+        /// A list of dense layers.
+        package let dense: String?
+        /// Every how many layers there is a mixture, counted from layer 0.
+        package let frequency: String?
+    }
+
+    /// The family of that `model_type`; nil where it is not known.
+    package static func named(_ modelType: String) throws -> Architecture? {
+        try Formats.architecture(modelType).map { try Architecture(parsing: $0, file: "\(modelType).json") }
+    }
+
+    /// All known families' `model_type`s.
+    package static var names: [String] { Formats.families }
+}
+
+/// A tensor of a family before the sizes are known.
+struct TensorTemplate: Sendable {
+    enum Layers: String, Sendable { case all, dense, moe }
+    struct Part: Sendable {
+        let role: Role.Kind
+        /// Rows of the part; nil where the tensor has only this part.
+        let rows: DimensionExpression?
+    }
+
+    let name: String
+    let shape: [DimensionExpression]
+    let parts: [Part]
+    /// A configuration key that must be set, or with `!` must not be.
+    let condition: String?
+    let layers: Layers
+    /// The first dimension is the expert.
+    let isStacked: Bool
+    /// Stored as `[in, out]`.
+    let isTransposed: Bool
+    /// The parts alternate row by row instead of following one another.
+    let isInterleaved: Bool
+    let isOptional: Bool
+    /// Stays F32 whatever dtype the checkpoint is converted to.
+    let keepsF32: Bool
+
+    var isPerLayer: Bool { name.contains("{layer}") }
+    var isPerExpert: Bool { name.contains("{expert}") }
+
+    func name(layer: Int, expert: Int) -> String {
+        name.replacing("{layer}", with: String(layer)).replacing("{expert}", with: String(expert))
+    }
+}

@@ -1,0 +1,188 @@
+import Numerics
+package import Safetensors
+
+/// A configuration and a table of named tensors, none of which has been read.
+///
+/// A transform takes checkpoints and answers with another, whose tensors are expressions over theirs; `write` evaluates
+/// the table.
+///
+/// ```swift
+/// let dense = try Checkpoint(at: "mistral-7b")
+/// let moe = try dense.upcycled(experts: 8, topK: 2)
+/// try await moe.write(to: "mixtral-8x7b")
+/// ```
+public struct Checkpoint: Sendable {
+    /// The family with its sizes.
+    package let description: ModelDescription
+    /// What each role's matrix is.
+    package let table: [Role: LazyTensor]
+    /// How routed experts are laid out when it is written; nil for the family's first form.
+    package private(set) var layout: String?
+    /// The files that are read.
+    package let sources: [SafetensorsFile]
+    /// The files that are carried over.
+    package let companions: [Companion]
+    /// What was done to the sources, step by step, with the effective options.
+    package private(set) var history: [JSONObject]
+    /// What the user should know, and what does not keep the checkpoint from being used.
+    public let warnings: [String]
+
+    package init(
+        description: ModelDescription, table: [Role: LazyTensor], layout: String? = nil, sources: [SafetensorsFile],
+        companions: [Companion], history: [JSONObject], warnings: [String]
+    ) {
+        self.description = description
+        self.table = table
+        self.layout = layout
+        self.sources = sources
+        self.companions = companions
+        self.history = history
+        self.warnings = warnings
+    }
+
+    /// Opens a checkpoint: the configuration and the headers are read and checked against each other, no weights.
+    ///
+    /// - Parameter path: a folder, or `org/name[@revision]` in the local Hugging Face cache.
+    /// - Throws: `SafetensorsError` for files that are malformed, unsafe or missing; `CheckpointError` for a family that
+    ///   is not known, or a configuration that contradicts itself or the tensors.
+    public init(at path: String) throws {
+        self = try CheckpointReader(path: resolveModelPath(path)).read()
+    }
+
+    /// Whether any layer is a mixture of experts.
+    public var isMixture: Bool { description.isMixture }
+
+    /// The checkpoint written with routed experts laid out in another way.
+    ///
+    /// - Throws: `CheckpointError` where the family does not have the layout.
+    package func withLayout(_ layout: String) throws -> Checkpoint {
+        _ = try description.expectedTensors(layout: layout)
+        var result = self
+        result.layout = isMixture ? layout : nil
+        return result
+    }
+
+    /// The checkpoint with another step in its history.
+    package func recording(_ step: JSONObject) -> Checkpoint {
+        var result = self
+        result.history.append(step)
+        return result
+    }
+
+    /// The checkpoint with every floating-point tensor in another dtype, rounded to nearest, ties to even.
+    ///
+    /// - Throws: `CheckpointError` where a tensor is of a floating-point type that cannot be converted.
+    package func converted(to dtype: DType) throws -> Checkpoint {
+        let keepsF32 = Set(try expectedTensors().filter(\.keepsF32).flatMap { $0.placements.map(\.role) })
+        var table = table
+        for (role, tensor) in self.table {
+            guard tensor.dtype.isFloatingPoint, tensor.dtype != dtype else { continue }
+            if keepsF32.contains(role), tensor.dtype == .f32 { continue }
+            guard tensor.dtype.isConvertible else {
+                throw CheckpointError(
+                    .incompatible,
+                    message: "\(role) is \(tensor.dtype.rawValue), which cannot be converted to "
+                        + "\(dtype.rawValue)")
+            }
+            table[role]?.dtype = dtype
+        }
+        let result = Checkpoint(
+            description: description, table: table, layout: layout, sources: sources, companions: companions,
+            history: history, warnings: warnings)
+        return result.recording(["command": "convert", "dtype": .string(dtype.rawValue)])
+    }
+
+    /// The tensors that are written, in the model's order.
+    package func expectedTensors() throws -> [ExpectedTensor] { try description.expectedTensors(layout: layout) }
+
+    /// The dtype that most of the weights have.
+    package var dtype: DType? {
+        var sizes: [DType: Int] = [:]
+        for tensor in table.values where tensor.dtype.isFloatingPoint {
+            sizes[tensor.dtype, default: 0] += tensor.rows * tensor.columns
+        }
+        return sizes.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
+    }
+
+    /// What is written where.
+    ///
+    /// - Throws: `CheckpointError` where the table does not fit the description.
+    package func writePlan(shardLimit: Int) throws -> WritePlan {
+        var tensors: [DiskTensor] = []
+        for expected in try expectedTensors() {
+            let found = expected.placements.filter { table[$0.role] != nil }
+            if found.isEmpty, expected.isOptional { continue }
+            var dtypes: Set<DType> = []
+            var placements: [(tensor: LazyTensor, view: MatrixView)] = []
+            for (role, view) in expected.placements {
+                guard let tensor = table[role] else {
+                    throw CheckpointError(.incompatible, tensor: expected.name, message: "there is nothing for \(role)")
+                }
+                guard tensor.rows == view.rows, tensor.columns == view.columns else {
+                    throw CheckpointError(
+                        .incompatible, tensor: expected.name,
+                        message: "\(role) should be \(view.rows) x \(view.columns) and is \(tensor.rows) x "
+                            + "\(tensor.columns)")
+                }
+                dtypes.insert(tensor.dtype)
+                placements.append((tensor, view))
+            }
+            guard let dtype = dtypes.first, dtypes.count == 1 else {
+                throw CheckpointError(
+                    .incompatible, tensor: expected.name,
+                    message:
+                        "its parts have different dtypes (\(dtypes.map(\.rawValue).sorted().joined(separator: ", "))): "
+                        + "choose one with --dtype")
+            }
+            tensors.append(
+                DiskTensor(
+                    name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements))
+        }
+        return try WritePlan(tensors: tensors, shardLimit: shardLimit)
+    }
+
+    /// Writes the checkpoint into a folder that appears whole or not at all.
+    ///
+    /// - Parameters:
+    ///   - output: the folder; it must not exist unless `options.overwrite` is set.
+    ///   - options: memory, threads, shard size, and what to do with what is there.
+    /// - Returns: what was written.
+    /// - Throws: `CheckpointError`, `SafetensorsError`; the output is then what it was before.
+    @discardableResult
+    public func write(to output: String, options: WriteOptions = WriteOptions()) async throws -> WriteReport {
+        let plan = try writePlan(shardLimit: options.shardLimit)
+        let config = try description.config.forAllReaders(description.architecture, dtype: dtype)
+        let history = history
+        let sources = sources
+        let writer = CheckpointWriter(
+            plan: plan, documents: [("config.json", Array(config.text.utf8))],
+            companions: companions.map { ($0.name, $0.path) }, sources: sources,
+            record: { digests in ("moe-tool.json", Provenance.record(history, sources, digests)) }, options: options)
+        return try await writer.write(to: output)
+    }
+}
+
+/// The record that a checkpoint carries of how it was made.
+enum Provenance {
+    /// Version, steps and sources: nothing that depends on the machine or the time, so that the same inputs give the
+    /// same bytes.
+    static func record(_ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String]) -> [UInt8] {
+        let files = sources.map { source -> JSON in
+            let name = source.path.split(separator: "/").suffix(1).joined()
+            return .object([
+                "file": .string(name), "bytes": JSON(source.size), "sha256": .string(digests[source.path] ?? ""),
+            ])
+        }
+        let object: JSONObject = [
+            "moe-tool": .string(ToolVersion.current), "steps": .array(history.map { .object($0) }),
+            "sources": .array(files),
+        ]
+        return Array((JSON.object(object).serialized() + "\n").utf8)
+    }
+}
+
+/// The version of this program.
+public enum ToolVersion {
+    /// As `moe-tool --version` prints it.
+    public static let current = "0.1.0"
+}

@@ -1,0 +1,88 @@
+import Safetensors
+
+/// Why a checkpoint cannot be read, transformed or written.
+public struct CheckpointError: Error, Sendable, CustomStringConvertible {
+    /// The kind of an error.
+    public struct Code: Hashable, Sendable {
+        private enum Kind: Int32 {
+            case usage = 2
+            case malformed = 3
+            case incompatible = 4
+            case io = 5
+            case verification = 6
+            case internalFailure = 70
+            case cancelled = 130
+        }
+        private let kind: Kind
+
+        /// What was asked for cannot be asked for.
+        public static let usage = Code(kind: .usage)
+        /// A file is not what it should be.
+        public static let malformed = Code(kind: .malformed)
+        /// The inputs do not fit together, or not with what is to be made of them.
+        public static let incompatible = Code(kind: .incompatible)
+        /// The operating system refused or failed.
+        public static let io = Code(kind: .io)
+        /// What was written is not what was to be written.
+        public static let verification = Code(kind: .verification)
+        /// A mistake of this program.
+        public static let internalFailure = Code(kind: .internalFailure)
+        /// The caller asked to stop.
+        public static let cancelled = Code(kind: .cancelled)
+
+        /// The exit code of the command line.
+        public var exitCode: Int32 { kind.rawValue }
+    }
+
+    /// The kind of the error.
+    public let code: Code
+    /// The file or folder it is about.
+    public let file: String?
+    /// The tensor it is about.
+    public let tensor: String?
+    /// What was expected, what was found, and what to do.
+    public let message: String
+
+    package init(_ code: Code, file: String? = nil, tensor: String? = nil, message: String) {
+        self.code = code
+        self.file = file
+        self.tensor = tensor
+        self.message = message
+    }
+
+    /// File, tensor and message in one line, with control characters escaped.
+    public var description: String {
+        var text = ""
+        if let file { text += "\(escaped(file)): " }
+        if let tensor { text += "tensor \(escaped(tensor)): " }
+        return text + message
+    }
+
+    /// Whether running again with the same inputs could end otherwise.
+    var isResumable: Bool { code == .io || code == .cancelled || code == .usage }
+
+    static let cancelled = CheckpointError(.cancelled, message: "interrupted")
+
+    static func overflow(tensor: String, dtype: DType, count: Int) -> CheckpointError {
+        CheckpointError(
+            .incompatible, tensor: tensor,
+            message:
+                "\(count) values are too large for \(dtype.rawValue): choose a dtype with a wider range (BF16, F32), "
+                + "or let them become infinite with --allow-overflow")
+    }
+
+    static func nonfinite(tensor: String, count: Int, making output: String) -> CheckpointError {
+        CheckpointError(
+            .incompatible, tensor: tensor,
+            message:
+                "\(count) values are NaN or infinite, and \(escaped(output)) is computed from it: repair the source, "
+                + "or compute with them with --allow-nonfinite")
+    }
+
+    static func insufficientMemory(tensor: String, needed: Int, budget: Int) -> CheckpointError {
+        CheckpointError(
+            .usage, tensor: tensor,
+            message: "it must be made whole and needs \(byteText(needed)) on each thread, and \(byteText(budget)) are "
+                + "allowed: raise --memory or lower --threads")
+    }
+}

@@ -1,0 +1,181 @@
+import Safetensors
+
+/// Opens a folder and finds every tensor's role.
+struct CheckpointReader {
+    let path: String
+
+    func read() throws -> Checkpoint {
+        let (description, config) = try describe()
+        if let quantization = config.object["quantization_config"], !quantization.isNull {
+            let method = quantization.object?["quant_method"]?.string ?? "an unknown method"
+            throw config.failure(
+                .incompatible,
+                "the weights are quantised (\(escaped(method))), and a transform needs floating-point "
+                    + "numbers: dequantise them first, for example with transformers' dequantize()")
+        }
+        let tensors = try ShardedTensors(opening: path)
+        let match = try TensorMatch(description, tensors)
+        try match.check()
+        return Checkpoint(
+            description: description, table: match.table, sources: tensors.files,
+            companions: try Companion.inFolder(path), history: [], warnings: tensors.warnings + match.notes)
+    }
+
+    /// The family and the sizes that `config.json` states.
+    func describe() throws -> (ModelDescription, ModelConfig) {
+        let file = path + "/config.json"
+        guard fileExists(file) else {
+            throw CheckpointError(
+                .malformed, file: path, message: "there is no config.json: is it a checkpoint's folder?")
+        }
+        let config = try ModelConfig(contentsOf: file)
+        guard let type = config.object["model_type"]?.string else {
+            throw config.failure(.malformed, "model_type is missing")
+        }
+        guard let architecture = try Architecture.named(type) else {
+            throw config.failure(
+                .incompatible,
+                "model_type \"\(escaped(type))\" is not a family that moe-tool knows: "
+                    + Architecture.names.joined(separator: ", "))
+        }
+        return (try ModelDescription(architecture, config), config)
+    }
+}
+
+/// The tensors of a folder beside those that its configuration asks for.
+struct TensorMatch {
+    private(set) var table: [Role: LazyTensor] = [:]
+    /// Tensors that are asked for and not there.
+    private(set) var missing: [String] = []
+    /// Tensors that nothing is known about.
+    private(set) var unknown: [String] = []
+    /// Tensors whose shape is not the one that the configuration gives: name, expected, found.
+    private(set) var misshapen: [(name: String, expected: String, found: String)] = []
+    /// A head that is there although the configuration ties it to the embedding, and is not the same.
+    private(set) var untiedHead: String?
+    /// What is dropped, and why.
+    private(set) var notes: [String] = []
+    /// How the routed experts lie on disk.
+    let layout: String?
+
+    private let description: ModelDescription
+    private let folder: String
+
+    init(_ description: ModelDescription, _ tensors: ShardedTensors) throws {
+        self.description = description
+        let config = description.config
+        folder = config.file
+        let names = Set(tensors.names)
+        layout = try Self.layout(of: description, names)
+        var seen: Set<String> = []
+        for expected in try description.expectedTensors(layout: layout) {
+            seen.insert(expected.name)
+            guard let (file, info) = tensors.lookup(expected.name) else {
+                if !expected.isOptional { missing.append(expected.name) }
+                continue
+            }
+            guard info.shape.dimensions == expected.shape else {
+                misshapen.append((expected.name, "\(try Shape(expected.shape))", "\(info.shape)"))
+                continue
+            }
+            let source = SourceTensor(file: file, info: info)
+            guard info.dtype.bits % 8 == 0 else {
+                throw CheckpointError(
+                    .incompatible, file: file.path, tensor: info.name,
+                    message: "it is \(info.dtype.rawValue), a packed type: dequantise the checkpoint first")
+            }
+            for (role, view) in expected.placements { table[role] = LazyTensor(source, view: view) }
+        }
+        var dropped: [String] = []
+        for name in tensors.names where !seen.contains(name) {
+            if name == description.headName, let (file, info) = tensors.lookup(name) {
+                try checkTied(LazyTensor(whole: SourceTensor(file: file, info: info)), name)
+            } else if description.ignores(name) {
+                dropped.append(name)
+            } else {
+                unknown.append(name)
+            }
+        }
+        if let first = dropped.first {
+            notes.append(
+                "\(dropped.count) tensors that the model does not need are dropped (\(escaped(first))"
+                    + (dropped.count > 1 ? ", …)" : ")"))
+        }
+    }
+
+    /// A head that is the embedding is not written; one that is not contradicts the configuration.
+    private mutating func checkTied(_ head: LazyTensor, _ name: String) throws {
+        guard let embedding = table[Role(.embedding)], embedding.rows == head.rows, embedding.columns == head.columns,
+            embedding.dtype == head.dtype, try Difference.between(embedding, head).isIdentical
+        else {
+            untiedHead = name
+            return
+        }
+        notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
+    }
+
+    /// The layout whose expert tensors are there.
+    private static func layout(of description: ModelDescription, _ names: Set<String>) throws -> String? {
+        guard description.isMixture else { return nil }
+        let known = description.architecture.layoutNames
+        for name in known {
+            let experts = try description.expectedTensors(layout: name).lazy.filter { tensor in
+                tensor.placements.contains { $0.role.expert != nil }
+            }
+            if experts.contains(where: { names.contains($0.name) }) { return name }
+        }
+        return known.first
+    }
+
+    /// What is wrong, in sentences.
+    var problems: [String] {
+        var result: [String] = []
+        func list(_ names: [String]) -> String {
+            names.prefix(6).map(escaped).joined(separator: ", ")
+                + (names.count > 6 ? ", … (\(names.count) in all)" : "")
+        }
+        if !missing.isEmpty { result.append("missing: \(list(missing))") }
+        if !unknown.isEmpty { result.append("not part of a \(description.architecture.modelType): \(list(unknown))") }
+        for (name, expected, found) in misshapen.prefix(6) {
+            result.append("\(escaped(name)) should be \(expected) by the configuration and is \(found)")
+        }
+        if misshapen.count > 6 { result.append("\(misshapen.count - 6) more tensors have other shapes") }
+        if let untiedHead {
+            result.append(
+                "tie_word_embeddings is true, and \(escaped(untiedHead)) is there and differs from the embedding: "
+                    + "readers do not agree on which to use; set tie_word_embeddings to false, or remove the tensor")
+        }
+        return result
+    }
+
+    /// - Throws: `CheckpointError` where the tensors are not those of the configuration.
+    func check() throws {
+        guard problems.isEmpty else {
+            throw CheckpointError(
+                .incompatible, file: folder,
+                message: "the tensors do not fit the configuration: " + problems.joined(separator: "; "))
+        }
+    }
+}
+
+extension ModelDescription {
+    /// Whether a tensor is one that files have and models do not need: buffers, and layers beyond the model's (that
+    /// predict further tokens).
+    func ignores(_ name: String) -> Bool {
+        if architecture.ignored.contains(where: { matches(name, $0) }) { return true }
+        guard architecture.ignoresLayersBeyondCount else { return false }
+        let parts = name.split(separator: ".")
+        guard let index = parts.firstIndex(of: "layers"), index + 1 < parts.count, let layer = Int(parts[index + 1])
+        else { return false }
+        return layer >= layerCount
+    }
+
+    /// Whether a name is a template's, whatever the layer.
+    private func matches(_ name: String, _ template: String) -> Bool {
+        let ends = template.split(separator: "{layer}", maxSplits: 1, omittingEmptySubsequences: false)
+        guard ends.count == 2 else { return name == template }
+        guard name.hasPrefix(ends[0]), name.hasSuffix(ends[1]) else { return false }
+        let middle = name.dropFirst(ends[0].count).dropLast(ends[1].count)
+        return !middle.isEmpty && middle.allSatisfy(\.isNumber)
+    }
+}

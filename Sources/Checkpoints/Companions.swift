@@ -1,0 +1,34 @@
+import Glibc
+import Safetensors
+
+/// The files that go with a checkpoint's weights and are carried over.
+package struct Companion: Sendable, Hashable {
+    package let name: String
+    package let path: String
+
+    private static let names: Set<String> = [
+        "generation_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
+        "merges.txt",
+        "preprocessor_config.json", "processor_config.json", "spiece.model", "sentencepiece.bpe.model",
+    ]
+    private static let prefixes = [
+        "tokenizer", "chat_template", "LICENSE", "LICENCE", "NOTICE", "README", "USE_POLICY",
+    ]
+    /// Files of the tokenizer, among the companions.
+    package static let tokenizerPrefixes = ["tokenizer", "vocab.", "merges.txt", "spiece", "sentencepiece"]
+
+    /// The companions in a folder, by name.
+    package static func inFolder(_ folder: String) throws -> [Companion] {
+        try PosixFile.listDirectory(folder).filter { name in
+            names.contains(name) || prefixes.contains { name.hasPrefix($0) }
+        }.compactMap { name in
+            let path = folder + "/" + name
+            var status = stat()
+            guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+            return Companion(name: name, path: path)
+        }
+    }
+
+    /// Whether it belongs to the tokenizer.
+    package var isTokenizer: Bool { Self.tokenizerPrefixes.contains { name.hasPrefix($0) } }
+}

@@ -1,0 +1,90 @@
+import Numerics
+package import Safetensors
+
+/// How a tensor of one checkpoint stands to its counterpart in another.
+package struct ComparedTensor: Sendable {
+    package enum Outcome: Sendable, Equatable {
+        case onlyInFirst, onlyInSecond
+        case shapeDiffers(String, String)
+        case dtypeDiffers(String, String, Difference)
+        case compared(Difference)
+    }
+
+    package let name: String
+    package let outcome: Outcome
+
+    /// Whether the tensors are the same to the byte.
+    package var isIdentical: Bool {
+        if case .compared(let difference) = outcome { return difference.isIdentical }
+        return false
+    }
+}
+
+/// Compares checkpoints tensor by tensor.
+package enum Comparison {
+    /// Compares tensors of the same name, in the order of the names.
+    ///
+    /// - Parameter threads: how many tensors are compared at a time.
+    /// - Throws: `SafetensorsError` where a file cannot be read.
+    package static func byName(
+        _ a: ShardedTensors, _ b: ShardedTensors, threads: Int, isCancelled: @escaping @Sendable () -> Bool
+    ) async throws -> [ComparedTensor] {
+        let names = Set(a.names).union(b.names).sorted()
+        return try await mapOnThreads(names, threads: threads) { name in
+            if isCancelled() { throw CheckpointError.cancelled }
+            guard let (firstFile, firstInfo) = a.lookup(name) else {
+                return ComparedTensor(name: name, outcome: .onlyInSecond)
+            }
+            guard let (secondFile, secondInfo) = b.lookup(name) else {
+                return ComparedTensor(name: name, outcome: .onlyInFirst)
+            }
+            guard firstInfo.shape == secondInfo.shape else {
+                return ComparedTensor(
+                    name: name, outcome: .shapeDiffers("\(firstInfo.shape)", "\(secondInfo.shape)"))
+            }
+            let first = LazyTensor(whole: SourceTensor(file: firstFile, info: firstInfo))
+            let second = LazyTensor(whole: SourceTensor(file: secondFile, info: secondInfo))
+            guard firstInfo.dtype == secondInfo.dtype else {
+                let comparable = firstInfo.dtype.isConvertible && secondInfo.dtype.isConvertible
+                var difference = Difference()
+                difference.isIdentical = false
+                if comparable { difference = try .between(first, second, isCancelled: isCancelled) }
+                return ComparedTensor(
+                    name: name,
+                    outcome: .dtypeDiffers(firstInfo.dtype.rawValue, secondInfo.dtype.rawValue, difference))
+            }
+            return ComparedTensor(
+                name: name, outcome: .compared(try .between(first, second, isCancelled: isCancelled)))
+        }
+    }
+}
+
+extension LazyTensor {
+    /// A whole tensor, as a matrix of its last dimension; as bytes where its elements are smaller than a byte.
+    package init(whole tensor: SourceTensor) {
+        let info = tensor.info
+        if info.dtype.bits % 8 != 0 {
+            self.init(tensor, view: .contiguous(rows: info.end - info.begin, columns: 1))
+            return
+        }
+        let columns = info.shape.dimensions.count > 1 ? info.shape.dimensions.last ?? 1 : 1
+        let rows = columns > 0 ? info.shape.elementCount / columns : 0
+        self.init(tensor, view: .contiguous(rows: rows, columns: columns))
+    }
+}
+
+/// Applies `body` to each element on `threads` threads; the results are in the order of the elements.
+package func mapOnThreads<T: Sendable, R: Sendable>(
+    _ elements: [T], threads: Int, _ body: @escaping @Sendable (T) throws -> R
+) async throws -> [R] {
+    let results = IndexedResults<R>(count: elements.count)
+    let bodies = (0..<max(1, min(threads, elements.count))).map { _ in
+        { @Sendable (stop: StopFlag) in
+            while !stop.isRaised, let index = results.next() {
+                results.set(index, try body(elements[index]))
+            }
+        }
+    }
+    try await runOnThreads(bodies)
+    return results.all
+}

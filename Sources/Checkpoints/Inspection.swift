@@ -1,0 +1,199 @@
+package import Safetensors
+
+/// What a checkpoint, or a safetensors file by itself, is: from its headers alone.
+package struct Inspection: Sendable {
+    package struct Model: Sendable {
+        package let family: String
+        package let architecture: String
+        package let layers: Int
+        /// Which layers are mixtures.
+        package let moeLayers: [Int]
+        package let hidden: Int
+        package let feedForward: Int
+        package let heads: Int
+        package let headDimension: Int
+        package let keyValueHeads: Int
+        package let vocabulary: Int
+        package let isTied: Bool
+        package let experts: Experts?
+    }
+
+    package struct Experts: Sendable {
+        package let count: Int
+        package let topK: Int
+        package let width: Int
+        package let sharedWidth: Int?
+        package let layout: String
+    }
+
+    /// The sizes, where the folder has a configuration of a family that is known.
+    package private(set) var model: Model?
+    /// Parameters in all, and those that one token's computation uses.
+    package private(set) var parameters: (total: Int, active: Int)?
+    package let files: [String]
+    package let tensorCount: Int
+    package let byteCount: Int
+    package let dtypes: [(dtype: DType, tensors: Int, bytes: Int)]
+    package private(set) var tokenizerFiles: [String] = []
+    package let tensors: [(name: String, dtype: DType, shape: Shape, file: String)]
+    package private(set) var warnings: [String]
+    /// What keeps the checkpoint from being used.
+    package private(set) var problems: [String] = []
+
+    /// - Parameter path: a folder, a file, or a name in the Hugging Face cache.
+    /// - Throws: `SafetensorsError`, `CheckpointError` where the files cannot be read at all.
+    package init(of path: String) throws {
+        let folder = try resolveModelPath(path)
+        let tensors = try ShardedTensors(opening: folder)
+        files = tensors.files.map { Self.name(of: $0.path) }
+        var all: [(name: String, dtype: DType, shape: Shape, file: String)] = []
+        var byDType: [DType: (tensors: Int, bytes: Int)] = [:]
+        for (name, file) in zip(files, tensors.files) {
+            for tensor in file.header.tensors {
+                all.append((tensor.name, tensor.dtype, tensor.shape, name))
+                byDType[tensor.dtype, default: (0, 0)].tensors += 1
+                byDType[tensor.dtype, default: (0, 0)].bytes += tensor.end - tensor.begin
+            }
+        }
+        self.tensors = all.sorted { utf8Precedes($0.name, $1.name) }
+        tensorCount = all.count
+        byteCount = tensors.files.reduce(0) { $0 + $1.size }
+        dtypes = byDType.map { ($0.key, $0.value.tensors, $0.value.bytes) }.sorted { $0.bytes > $1.bytes }
+        warnings = tensors.warnings
+        let elements = all.reduce(0) { $0 + $1.shape.elementCount }
+        parameters = (elements, elements)
+        guard !folder.hasSuffix(".safetensors"), fileExists(folder + "/config.json") else {
+            if !folder.hasSuffix(".safetensors") { warnings.append("there is no config.json: the family is not known") }
+            return
+        }
+        tokenizerFiles = try Companion.inFolder(folder).filter(\.isTokenizer).map(\.name)
+        do {
+            try describe(folder, tensors)
+        } catch let error as CheckpointError {
+            problems.append(error.description)
+        }
+    }
+
+    private mutating func describe(_ folder: String, _ tensors: ShardedTensors) throws {
+        let (description, config) = try CheckpointReader(path: folder).describe()
+        let architecture = description.architecture
+        var experts: Experts?
+        let match = try TensorMatch(description, tensors)
+        if description.isMixture {
+            experts = Experts(
+                count: try description.size("experts"), topK: try description.size("top_k"),
+                width: try description.size("expert_inner"), sharedWidth: description.sizeIfKnown("shared_inner"),
+                layout: match.layout ?? "")
+        }
+        let headDimension = try description.sizeIfKnown("head_dim") ?? description.size("v_dim")
+        model = Model(
+            family: architecture.modelType,
+            architecture: config.object["architectures"]?.array?.first?.string.map(escaped) ?? "no class named",
+            layers: description.layerCount,
+            moeLayers: description.moeLayers.indices.filter { description.moeLayers[$0] },
+            hidden: try description.size("hidden"),
+            feedForward: try description.sizeIfKnown("inner") ?? description.size("expert_inner"),
+            heads: try description.size("heads"), headDimension: headDimension,
+            keyValueHeads: try description.size("kv_heads"), vocabulary: try description.size("vocab"),
+            isTied: try config.holds("tie_word_embeddings", architecture), experts: experts)
+        if let quantization = config.object["quantization_config"]?.object {
+            problems.append(
+                "the weights are quantised (\(escaped(quantization["quant_method"]?.string ?? "unknown method"))): "
+                    + "transforms need floating-point numbers")
+        }
+        warnings += match.notes
+        problems += match.problems
+        try count(description)
+    }
+
+    /// Counts from the sizes: what is active are all matrices but those of the experts that a token is not routed to.
+    private mutating func count(_ description: ModelDescription) throws {
+        var total = 0
+        var active = 0
+        let topK = description.sizeIfKnown("top_k") ?? 0
+        for expected in try description.expectedTensors() {
+            let elements = try Shape(expected.shape).elementCount
+            total += elements
+            let routed = Set(expected.placements.compactMap(\.role.expert))
+            let isUsed = routed.count > 1 || (routed.first.map { $0 < topK } ?? true)
+            guard isUsed else { continue }
+            active += routed.count > 1 ? elements / routed.count * topK : elements
+        }
+        parameters = (total, active)
+    }
+
+    private static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+}
+
+extension Inspection.Model {
+    /// "32, all of them mixtures" and the like.
+    package var layersText: String {
+        guard experts != nil else { return "\(layers)" }
+        if moeLayers.count == layers { return "\(layers), all of them mixtures of experts" }
+        return "\(layers), \(moeLayers.count) of them mixtures of experts (\(ranges(moeLayers)))"
+    }
+
+    private func ranges(_ numbers: [Int]) -> String {
+        var parts: [(first: Int, last: Int)] = []
+        for number in numbers {
+            if let last = parts.last, last.last + 1 == number {
+                parts[parts.count - 1].last = number
+            } else {
+                parts.append((number, number))
+            }
+        }
+        return parts.map { $0.first == $0.last ? "\($0.first)" : "\($0.first)-\($0.last)" }.joined(separator: ", ")
+    }
+}
+
+extension Inspection {
+    /// The inspection as a JSON document.
+    package func json(tensors listed: Bool) -> JSONObject {
+        var object = JSONObject()
+        if let model {
+            object["family"] = .string(model.family)
+            object["architecture"] = .string(model.architecture)
+            object["layers"] = JSON(model.layers)
+            object["hidden_size"] = JSON(model.hidden)
+            object["feed_forward_size"] = JSON(model.feedForward)
+            object["heads"] = JSON(model.heads)
+            object["head_dimension"] = JSON(model.headDimension)
+            object["key_value_heads"] = JSON(model.keyValueHeads)
+            object["vocabulary"] = JSON(model.vocabulary)
+            object["tied_embeddings"] = .bool(model.isTied)
+            if let experts = model.experts {
+                var entry: JSONObject = [
+                    "count": JSON(experts.count), "top_k": JSON(experts.topK), "width": JSON(experts.width),
+                    "layout": .string(experts.layout), "layers": .array(model.moeLayers.map { JSON($0) }),
+                ]
+                if let shared = experts.sharedWidth { entry["shared_width"] = JSON(shared) }
+                object["experts"] = .object(entry)
+            }
+        }
+        if let parameters {
+            object["parameters"] = .object(["total": JSON(parameters.total), "active": JSON(parameters.active)])
+        }
+        object["bytes"] = JSON(byteCount)
+        object["tensor_count"] = JSON(tensorCount)
+        object["files"] = .array(files.map { .string($0) })
+        object["dtypes"] = .array(
+            dtypes.map { entry in
+                .object([
+                    "dtype": .string(entry.dtype.rawValue), "tensors": JSON(entry.tensors), "bytes": JSON(entry.bytes),
+                ])
+            })
+        object["tokenizer_files"] = .array(tokenizerFiles.map { .string($0) })
+        if listed {
+            object["tensors"] = .array(
+                tensors.map { tensor in
+                    .object([
+                        "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
+                        "shape": .array(tensor.shape.dimensions.map { JSON($0) }), "file": .string(tensor.file),
+                    ])
+                })
+        }
+        object["warnings"] = .array(warnings.map { .string($0) })
+        object["problems"] = .array(problems.map { .string($0) })
+        return object
+    }
+}

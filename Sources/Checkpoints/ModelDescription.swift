@@ -1,0 +1,252 @@
+import Safetensors
+
+/// A family with a configuration: all sizes are known.
+package struct ModelDescription: Sendable {
+    package let architecture: Architecture
+    package let config: ModelConfig
+    /// Whether each layer is a mixture of experts.
+    package let moeLayers: [Bool]
+
+    /// Layers and experts beyond these are not a model but a mistake, or an attack on memory.
+    private static let maximumLayers = 16_384
+    private static let maximumExperts = 65_536
+    private static let maximumTensors = 4_000_000
+
+    /// Checks the configuration against itself.
+    ///
+    /// - Throws: `CheckpointError` where a size is missing, not positive, or contradicts another.
+    package init(_ architecture: Architecture, _ config: ModelConfig) throws {
+        self.architecture = architecture
+        self.config = config
+        var resolver = SymbolResolver(architecture: architecture, config: config)
+        for name in architecture.symbols.keys.sorted() {
+            let value = try resolver.value(name)
+            guard let value else { continue }
+            guard value > 0 || name == "shared_inner", value >= 0 else {
+                throw config.failure(.malformed, "\(resolver.origin(name)) is \(value), and must be positive")
+            }
+            guard value <= 1 << 40 else {
+                throw config.failure(.malformed, "\(resolver.origin(name)) is \(value), which no model has")
+            }
+        }
+        symbols = resolver.values
+        guard let layers = symbols["layers"] else {
+            throw config.failure(.malformed, "num_hidden_layers is missing")
+        }
+        let experts = symbols["experts"] ?? 0
+        guard layers <= Self.maximumLayers, experts <= Self.maximumExperts,
+            layers * (30 + 6 * experts) <= Self.maximumTensors
+        else {
+            throw config.failure(.malformed, "\(layers) layers of \(experts) experts: no model is like that")
+        }
+        if let topK = symbols["top_k"], topK > experts, experts > 0 {
+            throw config.failure(.incompatible, "a token is routed to \(topK) experts, and there are \(experts)")
+        }
+        if let heads = symbols["heads"], let keyValueHeads = symbols["kv_heads"], heads % keyValueHeads != 0 {
+            throw config.failure(
+                .incompatible, "\(heads) attention heads cannot share \(keyValueHeads) key and value heads evenly")
+        }
+        moeLayers = try Self.moeLayers(architecture, config, layers: layers)
+        try checkActivation()
+    }
+
+    private var symbols: [String: Int]
+
+    /// A size by its name in the architecture file.
+    package func size(_ symbol: String) throws -> Int {
+        guard let value = symbols[symbol] else {
+            throw config.failure(
+                .malformed,
+                "\(symbol) cannot be determined (\(architecture.symbols[symbol]?.text ?? symbol)): "
+                    + "a key is missing, or a division leaves a rest")
+        }
+        return value
+    }
+
+    package func sizeIfKnown(_ symbol: String) -> Int? { symbols[symbol] }
+    package var layerCount: Int { moeLayers.count }
+    /// Whether any layer is a mixture.
+    package var isMixture: Bool { moeLayers.contains(true) }
+
+    private static func moeLayers(_ architecture: Architecture, _ config: ModelConfig, layers: Int) throws -> [Bool] {
+        guard architecture.router != nil else { return Array(repeating: false, count: layers) }
+        let keys = architecture.layerKeys
+        let firstDense = try keys.firstDense.flatMap { try config.int($0, architecture) } ?? 0
+        let step = try keys.step.flatMap { try config.int($0, architecture) } ?? 1
+        let frequency = try keys.frequency.flatMap { try config.int($0, architecture) } ?? 1
+        guard step > 0, frequency > 0, firstDense >= 0 else {
+            throw config.failure(.malformed, "the keys that say which layers are mixtures must be positive")
+        }
+        var dense: Set<Int> = []
+        if let key = keys.dense, let value = try config.value(key, architecture) {
+            guard let elements = value.array else {
+                throw config.failure(.malformed, "\(key) must be a list of layers")
+            }
+            for element in elements {
+                guard let layer = element.int else {
+                    throw config.failure(.malformed, "\(key) must be a list of layers, found \(element.serialized())")
+                }
+                dense.insert(layer)
+            }
+        }
+        return (0..<layers).map { layer in
+            layer >= firstDense && (layer + 1) % step == 0 && layer % frequency == 0 && !dense.contains(layer)
+        }
+    }
+
+    private func checkActivation() throws {
+        for key in architecture.activation.keys {
+            guard let value = try config.value(key, architecture) else { continue }
+            guard let name = value.string, architecture.activation.supported.contains(name) else {
+                throw config.failure(
+                    .incompatible,
+                    "\(key) is \(escaped(value.serialized())); \(architecture.modelType) is supported with "
+                        + architecture.activation.supported.joined(separator: ", "))
+            }
+        }
+    }
+
+    /// The tensors that a checkpoint of this description has, in the model's order.
+    ///
+    /// - Parameter layout: how routed experts lie on disk; nil for the family's first form.
+    /// - Throws: `CheckpointError` for a layout that the family does not have, or a size that is not known.
+    package func expectedTensors(layout: String? = nil) throws -> [ExpectedTensor] {
+        var result: [ExpectedTensor] = []
+        var experts: [TensorTemplate] = []
+        if architecture.router != nil {
+            let chosen = layout ?? architecture.layoutNames.first ?? ""
+            guard let found = architecture.expertLayouts.first(where: { $0.name == chosen }) else {
+                throw CheckpointError(
+                    .usage,
+                    message: "--layout \(chosen): \(architecture.modelType) has "
+                        + architecture.layoutNames.joined(separator: ", "))
+            }
+            experts = found.tensors
+        } else if let layout, layout != "per-expert", layout != "fused" {
+            throw CheckpointError(.usage, message: "--layout \(layout): give per-expert or fused")
+        }
+        // A layout may rename what is not an expert, such as the router.
+        let replaced = Set(experts.flatMap { $0.parts.map(\.role) })
+        let templates = try architecture.tensors.filter { template in
+            if template.parts.contains(where: { replaced.contains($0.role) }) { return false }
+            return try template.condition.map { try config.holds($0, architecture) } ?? true
+        }
+        let firstPerLayer = templates.firstIndex { $0.isPerLayer } ?? templates.count
+        for template in templates[..<firstPerLayer] { result.append(try tensor(template)) }
+        let layered = templates[firstPerLayer...].filter(\.isPerLayer)
+        let conditioned = try experts.filter { try $0.condition.map { try config.holds($0, architecture) } ?? true }
+        for (layer, isMoE) in moeLayers.enumerated() {
+            for template in layered where template.layers == .all || (template.layers == .moe) == isMoE {
+                result.append(try tensor(template, layer: layer))
+            }
+            guard isMoE else { continue }
+            for template in conditioned where !template.isPerExpert {
+                result.append(try tensor(template, layer: layer))
+            }
+            for expert in 0..<(try size("experts")) {
+                for template in conditioned where template.isPerExpert {
+                    result.append(try tensor(template, layer: layer, expert: expert))
+                }
+            }
+        }
+        for template in templates[firstPerLayer...] where !template.isPerLayer { result.append(try tensor(template)) }
+        return result
+    }
+
+    /// The name that the embedding's twin has where it is not tied.
+    var headName: String? { architecture.tensors.first { $0.parts.first?.role == .head }?.name }
+
+    private func tensor(_ template: TensorTemplate, layer: Int = 0, expert: Int = 0) throws -> ExpectedTensor {
+        let shape = try template.shape.map { expression in
+            guard let value = try expression.value({ try size($0) }) else {
+                throw config.failure(.malformed, "\(expression.text) is not a whole number, or overflows")
+            }
+            return value
+        }
+        var placements: [(role: Role, view: MatrixView)] = []
+        let matrix = template.isStacked ? Array(shape.dropFirst()) : shape
+        let block = try Shape(matrix).elementCount
+        let isVector = matrix.count < 2
+        let inner = isVector ? 1 : template.isTransposed ? matrix[0] : matrix[1]
+        let outer = matrix.isEmpty ? 1 : template.isTransposed && !isVector ? matrix[1] : matrix[0]
+        let rowStride = isVector || template.isTransposed ? 1 : inner
+        let columnStride = isVector || !template.isTransposed ? 1 : outer
+        for copy in 0..<(template.isStacked ? shape[0] : 1) {
+            var row = 0
+            for (index, part) in template.parts.enumerated() {
+                let rows = try part.rows.map { try $0.value { try size($0) } ?? 0 } ?? outer
+                let first = template.isInterleaved ? index : row
+                row += rows
+                let role = Role(
+                    part.role, layer: template.isPerLayer ? layer : nil,
+                    expert: template.isStacked ? copy : template.isPerExpert ? expert : nil)
+                placements.append(
+                    (
+                        role,
+                        MatrixView(
+                            offset: copy * block + first * rowStride, rows: rows, columns: inner,
+                            rowStride: template.isInterleaved ? rowStride * template.parts.count : rowStride,
+                            columnStride: columnStride)
+                    ))
+            }
+            guard row == outer else {
+                throw config.failure(.internalFailure, "the parts of \(template.name) do not fill it")
+            }
+        }
+        return ExpectedTensor(
+            name: template.name(layer: layer, expert: expert), shape: shape, placements: placements,
+            isOptional: template.isOptional, keepsF32: template.keepsF32)
+    }
+}
+
+/// A tensor as it should be on disk, and the matrices within it.
+package struct ExpectedTensor: Sendable {
+    package let name: String
+    package let shape: [Int]
+    package let placements: [(role: Role, view: MatrixView)]
+    package let isOptional: Bool
+    /// Stays F32 whatever dtype the checkpoint is converted to.
+    package let keepsF32: Bool
+}
+
+/// Computes the sizes that an architecture file names.
+private struct SymbolResolver {
+    let architecture: Architecture
+    let config: ModelConfig
+    private(set) var values: [String: Int] = [:]
+    private var visiting: Set<String> = []
+
+    init(architecture: Architecture, config: ModelConfig) {
+        self.architecture = architecture
+        self.config = config
+    }
+
+    /// The configuration keys that a symbol comes from.
+    func origin(_ name: String) -> String { architecture.symbols[name]?.text ?? name }
+
+    mutating func value(_ name: String) throws -> Int? {
+        if let known = values[name] { return known }
+        // A symbol may have the name of the key it is read from.
+        guard let expression = architecture.symbols[name], visiting.insert(name).inserted else {
+            return try config.int(name, architecture)
+        }
+        defer { visiting.remove(name) }
+        var copy = self
+        let value = try expression.value { try copy.value($0) }
+        values.merge(copy.values) { current, _ in current }
+        if let value { values[name] = value }
+        return value
+    }
+}
+
+extension ModelDescription {
+    /// The value of an expression over sizes and configuration keys.
+    ///
+    /// - Throws: `CheckpointError` where it has none.
+    package func value(of expression: String) throws -> Int {
+        guard let value = try DimensionExpression(expression).value({ try size($0) }) else {
+            throw config.failure(.malformed, "\(expression) is not a whole number")
+        }
+        return value
+    }
+}

@@ -1,0 +1,100 @@
+/// What a tensor is for, whatever its name and wherever it lies.
+package struct Role: Hashable, Sendable, CustomStringConvertible {
+    /// The kinds of roles; the raw values are their names in the architecture files.
+    package enum Kind: String, Sendable, Hashable, CaseIterable {
+        case embedding
+        case head
+        case headBias = "head.bias"
+        case finalNorm = "norm.final"
+        case finalNormBias = "norm.final.bias"
+        case inputNorm = "norm.input"
+        case inputNormBias = "norm.input.bias"
+        case postAttentionNorm = "norm.postAttention"
+        case postAttentionNormBias = "norm.postAttention.bias"
+        case preFeedForwardNorm = "norm.preFeedForward"
+        case postFeedForwardNorm = "norm.postFeedForward"
+        case queryNorm = "norm.q"
+        case keyNorm = "norm.k"
+        case query = "attention.q"
+        case key = "attention.k"
+        case value = "attention.v"
+        case output = "attention.o"
+        case queryBias = "attention.q.bias"
+        case keyBias = "attention.k.bias"
+        case valueBias = "attention.v.bias"
+        case outputBias = "attention.o.bias"
+        case sinks = "attention.sinks"
+        case queryDown = "attention.qA"
+        case queryDownBias = "attention.qA.bias"
+        case queryDownNorm = "attention.qANorm"
+        case queryUp = "attention.qB"
+        case keyValueDown = "attention.kvA"
+        case keyValueDownBias = "attention.kvA.bias"
+        case keyValueDownNorm = "attention.kvANorm"
+        case keyValueUp = "attention.kvB"
+        case feedForwardGate = "feedForward.gate"
+        case feedForwardUp = "feedForward.up"
+        case feedForwardDown = "feedForward.down"
+        case feedForwardGateBias = "feedForward.gate.bias"
+        case feedForwardUpBias = "feedForward.up.bias"
+        case feedForwardDownBias = "feedForward.down.bias"
+        case router
+        case routerBias = "router.bias"
+        case routerCorrectionBias = "router.correctionBias"
+        case expertGate = "expert.gate"
+        case expertUp = "expert.up"
+        case expertDown = "expert.down"
+        case expertGateBias = "expert.gate.bias"
+        case expertUpBias = "expert.up.bias"
+        case expertDownBias = "expert.down.bias"
+        case sharedExpertGate = "sharedExpert.gate"
+        case sharedExpertUp = "sharedExpert.up"
+        case sharedExpertDown = "sharedExpert.down"
+        case sharedExpertRouter = "sharedExpert.router"
+    }
+
+    package let kind: Kind
+    /// The layer, for what each layer has.
+    package let layer: Int?
+    /// The expert, for what each routed expert has.
+    package let expert: Int?
+
+    package init(_ kind: Kind, layer: Int? = nil, expert: Int? = nil) {
+        self.kind = kind
+        self.layer = layer
+        self.expert = expert
+    }
+
+    /// One of the three matrices of a gated feed-forward network.
+    package enum Projection: CaseIterable, Sendable { case gate, up, down }
+
+    package static func feedForward(_ layer: Int, _ projection: Projection) -> Role {
+        switch projection {
+        case .gate: Role(.feedForwardGate, layer: layer)
+        case .up: Role(.feedForwardUp, layer: layer)
+        case .down: Role(.feedForwardDown, layer: layer)
+        }
+    }
+
+    package static func expert(_ layer: Int, _ expert: Int, _ projection: Projection) -> Role {
+        switch projection {
+        case .gate: Role(.expertGate, layer: layer, expert: expert)
+        case .up: Role(.expertUp, layer: layer, expert: expert)
+        case .down: Role(.expertDown, layer: layer, expert: expert)
+        }
+    }
+
+    package static func sharedExpert(_ layer: Int, _ projection: Projection) -> Role {
+        switch projection {
+        case .gate: Role(.sharedExpertGate, layer: layer)
+        case .up: Role(.sharedExpertUp, layer: layer)
+        case .down: Role(.sharedExpertDown, layer: layer)
+        }
+    }
+
+    package static func router(_ layer: Int) -> Role { Role(.router, layer: layer) }
+
+    package var description: String {
+        kind.rawValue + (layer.map { " of layer \($0)" } ?? "") + (expert.map { ", expert \($0)" } ?? "")
+    }
+}

@@ -1,0 +1,264 @@
+package import Safetensors
+
+/// A dense checkpoint beside a mixture of experts: every expert with the dense feed-forward network, everything else
+/// with its counterpart.
+package struct RoleComparison: Sendable {
+    package struct Row: Sendable {
+        package let part: String
+        package let count: String
+        package let outcome: String
+    }
+
+    /// One line for each group of tensors.
+    package let rows: [Row]
+    /// What differs, one sentence each.
+    package let differences: [String]
+    /// The largest absolute difference of any pair.
+    package let maximumAbsolute: Double
+    /// Whether every expert is the dense network times the factor that the gates ask for, and the rest identical.
+    package let isExact: Bool
+    /// What that means, in a sentence.
+    package let verdict: String
+
+    /// - Throws: `CheckpointError` where the two cannot be compared by role.
+    package static func between(
+        dense: Checkpoint, moe: Checkpoint, threads: Int, isCancelled: @escaping @Sendable () -> Bool
+    ) async throws -> RoleComparison {
+        let plan = try RolePlan(dense: dense, moe: moe)
+        let results = try await mapOnThreads(plan.pairs, threads: threads) { pair in
+            if isCancelled() { throw CheckpointError.cancelled }
+            return try pair.compare(isCancelled)
+        }
+        return RoleComparison(plan, results)
+    }
+
+    private init(_ plan: RolePlan, _ results: [RolePair.Result]) {
+        var rows: [Row] = []
+        for group in RolePair.Group.allCases {
+            let members = results.filter { $0.group == group }
+            guard !members.isEmpty else { continue }
+            let identical = members.filter(\.difference.isIdentical).count
+            let largest = members.map(\.difference.maximumAbsolute).max() ?? 0
+            let what = group == .carried ? "identical" : "the dense network's"
+            rows.append(
+                Row(
+                    part: group.rawValue, count: "\(members.count) tensors",
+                    outcome: identical == members.count
+                        ? "all \(what)\(plan.factorText(group))"
+                        : "\(identical) \(what)\(plan.factorText(group)), \(members.count - identical) differ by at most "
+                            + numberText(largest)))
+        }
+        self.rows = rows
+        differences =
+            results.filter { !$0.difference.isIdentical }.map { result in
+                "\(result.role): \(result.difference.count) values differ, at most "
+                    + "\(numberText(result.difference.maximumAbsolute)) absolute"
+            } + plan.missing.map { "\($0): the dense checkpoint has none" }
+        maximumAbsolute = results.map(\.difference.maximumAbsolute).max() ?? 0
+        let same = differences.isEmpty
+        isExact = same && plan.gateProblem == nil
+        if !same {
+            verdict = "The mixture is not made of the dense network."
+        } else if let problem = plan.gateProblem {
+            verdict = "The experts are the dense network, but the mixture does not compute its function: \(problem)."
+        } else {
+            verdict = "The mixture computes the dense model's function: \(plan.reason)."
+        }
+    }
+
+    /// The comparison as a JSON document.
+    package var json: JSONObject {
+        [
+            "same_function": .bool(isExact), "verdict": .string(verdict),
+            "groups": .array(
+                rows.map {
+                    .object(["part": .string($0.part), "tensors": .string($0.count), "outcome": .string($0.outcome)])
+                }),
+            "maximum_absolute": maximumAbsolute.isFinite ? JSON(maximumAbsolute) : .null,
+            "differences": .array(differences.map { .string($0) }),
+        ]
+    }
+}
+
+/// A matrix of the mixture and what it should be.
+struct RolePair: Sendable {
+    enum Group: String, CaseIterable, Sendable {
+        case carried = "everything else"
+        case experts = "routed experts"
+        case shared = "shared experts"
+    }
+    struct Result: Sendable {
+        let role: Role
+        let group: Group
+        let difference: Difference
+    }
+
+    let role: Role
+    let group: Group
+    let found: LazyTensor
+    /// What it should be, in the dtype of what was found where something is computed.
+    let expected: LazyTensor
+
+    func compare(_ isCancelled: () -> Bool) throws -> Result {
+        guard found.rows == expected.rows, found.columns == expected.columns else {
+            var difference = Difference()
+            difference.isIdentical = false
+            difference.maximumAbsolute = .infinity
+            return Result(role: role, group: group, difference: difference)
+        }
+        return Result(role: role, group: group, difference: try .between(expected, found, isCancelled: isCancelled))
+    }
+}
+
+/// What is compared with what, and what the gates make of it.
+struct RolePlan {
+    private(set) var pairs: [RolePair] = []
+    private(set) var missing: [String] = []
+    /// Why the function is not the dense one although the weights are.
+    private(set) var gateProblem: String?
+    /// Why it is.
+    private(set) var reason = ""
+    private var factor: Float = 1
+    private var sharedFactor: Float = 1
+
+    func factorText(_ group: RolePair.Group) -> String {
+        let value = group == .experts ? factor : group == .shared ? sharedFactor : 1
+        return value == 1 ? "" : ", down projections times \(numberText(Double(value)))"
+    }
+
+    init(dense: Checkpoint, moe: Checkpoint) throws {
+        let description = moe.description
+        guard let router = description.architecture.router, description.layerCount == dense.description.layerCount
+        else {
+            throw CheckpointError(
+                .incompatible,
+                message: "the checkpoints have \(dense.description.layerCount) and "
+                    + "\(description.layerCount) layers")
+        }
+        let inner = try dense.description.size("inner")
+        let width = try description.size("expert_inner")
+        let experts = try description.size("experts")
+        let topK = try description.size("top_k")
+        guard inner % width == 0, experts % (inner / width) == 0 else {
+            throw CheckpointError(
+                .incompatible, message: "experts of width \(width) cannot be parts of a network of width \(inner)")
+        }
+        let parts = inner / width
+        let layers = description.moeLayers.indices.filter { description.moeLayers[$0] }
+        let routedIsZero = try layers.allSatisfy { layer in
+            try (0..<experts).allSatisfy { try Self.isZero(moe.table[.expert(layer, $0, .down)]) }
+        }
+        let routerIsZero = try layers.allSatisfy { try Self.isZero(moe.table[.router($0)]) }
+        let sharedIsZero = try layers.allSatisfy { try Self.isZero(moe.table[.sharedExpert($0, .down)]) }
+        let normalised =
+            try router.alwaysRenormalizes
+            || router.renormalizationKey.map { try description.config.holds($0, description.architecture) } ?? false
+        let gateScale =
+            try router.scaleKey.flatMap {
+                try description.config.value($0, description.architecture)?.double
+            } ?? 1
+        let exact: Double
+        if normalised {
+            exact = Double(parts)
+        } else if router.score == .sigmoid {
+            exact = 2 * Double(parts) / Double(topK)
+        } else {
+            exact = Double(experts * parts) / Double(topK)
+        }
+        factor = routedIsZero ? 0 : Float(exact / gateScale)
+        let isGated = description.architecture.hasSharedExpertGate
+        sharedFactor = sharedIsZero ? 0 : isGated ? 2 : 1
+
+        if !routedIsZero, !normalised, !routerIsZero {
+            gateProblem = "its gates are not divided by their sum, and its router is not zero"
+        } else if !routedIsZero, !sharedIsZero, moe.table.keys.contains(where: { $0.kind == .sharedExpertDown }) {
+            gateProblem = "both the routed experts and the shared expert add the dense output"
+        } else if routedIsZero, sharedIsZero {
+            gateProblem = "no expert adds anything"
+        } else if !routedIsZero, topK % parts != 0 {
+            gateProblem = "a token is routed to \(topK) experts, which are not whole copies of \(parts) parts"
+        } else if !routedIsZero, parts > 1, topK < experts,
+            try !layers.allSatisfy({ try Self.rowsRepeat(moe.table[.router($0)], parts) })
+        {
+            gateProblem = "the parts of a copy have different gates"
+        } else if !routedIsZero, parts > 1, topK == experts, !routerIsZero,
+            try !layers.allSatisfy({ try Self.rowsRepeat(moe.table[.router($0)], parts) })
+        {
+            gateProblem = "all parts are selected with different gates"
+        }
+        reason =
+            routedIsZero
+            ? "the shared expert is the dense network and the routed experts add zero"
+            : parts == 1
+                ? "a token's gates sum to one over experts that are all the dense network"
+                : "a token's gates select whole copies of the dense network"
+        if !normalised, !routedIsZero { reason = "a zero router gives every expert the gate that its factor undoes" }
+
+        for expected in try description.expectedTensors() {
+            for (role, _) in expected.placements {
+                guard let found = moe.table[role] else { continue }
+                try add(role, found, dense, parts: parts, width: width, routedIsZero, sharedIsZero)
+            }
+        }
+    }
+
+    private mutating func add(
+        _ role: Role, _ found: LazyTensor, _ dense: Checkpoint, parts: Int, width: Int, _ routedIsZero: Bool,
+        _ sharedIsZero: Bool
+    ) throws {
+        func feedForward(_ projection: Role.Projection) -> LazyTensor? {
+            role.layer.flatMap { dense.table[.feedForward($0, projection)] }
+        }
+        func pair(_ group: RolePair.Group, _ expected: LazyTensor?) {
+            guard var expected else {
+                missing.append(role.description)
+                return
+            }
+            if group != .carried, expected.copied == nil { expected.dtype = found.dtype }
+            pairs.append(RolePair(role: role, group: group, found: found, expected: expected))
+        }
+        let part = (role.expert ?? 0) % parts
+        let range = part * width..<(part + 1) * width
+        switch role.kind {
+        // New in the mixture: there is nothing to compare them with.
+        case .router, .routerBias, .routerCorrectionBias, .sharedExpertRouter: break
+        case .expertGate: pair(.experts, feedForward(.gate)?.slicedRows(range))
+        case .expertUp: pair(.experts, feedForward(.up)?.slicedRows(range))
+        case .expertDown where routedIsZero: break
+        case .expertDown: pair(.experts, feedForward(.down)?.slicedColumns(range)?.scaled(by: factor))
+        // A shared expert whose down projection is zero adds nothing, whatever its other matrices are.
+        case .sharedExpertGate where sharedIsZero: break
+        case .sharedExpertUp where sharedIsZero: break
+        case .sharedExpertDown where sharedIsZero: break
+        case .sharedExpertGate: pair(.shared, feedForward(.gate))
+        case .sharedExpertUp: pair(.shared, feedForward(.up))
+        case .sharedExpertDown: pair(.shared, feedForward(.down)?.scaled(by: sharedFactor))
+        default: pair(.carried, dense.table[role])
+        }
+    }
+
+    /// Whether all values are zero; true for nothing at all.
+    private static func isZero(_ tensor: LazyTensor?) throws -> Bool {
+        guard let tensor else { return true }
+        let evaluator = Evaluator(loaded: LoadedSources())
+        let step = max(1, Evaluator.elementsPerBlock / max(1, tensor.columns))
+        for start in stride(from: 0, to: tensor.rows, by: step) {
+            let rows = start..<min(start + step, tensor.rows)
+            let zero = try evaluator.withBytes(of: tensor, rows: rows) { bytes, _ in bytes.allSatisfy { $0 == 0 } }
+            if !zero { return false }
+        }
+        return true
+    }
+
+    /// Whether each group of `count` rows holds the same row `count` times.
+    private static func rowsRepeat(_ tensor: LazyTensor?, _ count: Int) throws -> Bool {
+        guard let tensor, count > 1 else { return true }
+        return try Evaluator(loaded: LoadedSources()).withBytes(of: tensor, rows: 0..<tensor.rows) { bytes, _ in
+            let width = tensor.rows > 0 ? bytes.count / tensor.rows : 0
+            return (0..<tensor.rows).allSatisfy { row in
+                let first = row / count * count
+                return bytes[row * width..<(row + 1) * width].elementsEqual(bytes[first * width..<(first + 1) * width])
+            }
+        }
+    }
+}

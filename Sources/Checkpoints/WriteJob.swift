@@ -1,0 +1,127 @@
+import Safetensors
+
+/// Outputs that depend on the same bytes of the sources, and so are written together, block of rows by block of rows.
+struct WriteJob: Sendable {
+    let outputs: [Output]
+    /// Where the job's first source byte lies, in the order of the source files; jobs run in that order.
+    let position: SourcePosition?
+
+    /// Whether a value must be computed from whole matrices before a row can be written.
+    var hasDeferred: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.deferred != nil } } }
+
+    /// The rows that can be written a block at a time; nil where the outputs must be made whole.
+    var commonRows: Int? {
+        guard let rows = outputs.first?.rows, outputs.allSatisfy({ $0.rows == rows && $0.matrix != nil }) else {
+            return nil
+        }
+        return rows
+    }
+
+    /// The byte ranges of source tensors that rows `rows` of all outputs need (all of them where `rows` is nil), merged.
+    func ranges(rows: Range<Int>?) -> [(tensor: SourceTensor, range: Range<Int>)] {
+        var byTensor: [SourceTensor: [Range<Int>]] = [:]
+        var order: [SourceTensor] = []
+        for output in outputs {
+            for placement in output.placements {
+                for (tensor, view) in placement.tensor.expression.sources {
+                    let cover = view.coveredElements(rows: rows ?? 0..<view.rows)
+                    guard !cover.isEmpty else { continue }
+                    let size = tensor.elementSize
+                    if byTensor[tensor] == nil { order.append(tensor) }
+                    byTensor[tensor, default: []].append(cover.lowerBound * size..<cover.upperBound * size)
+                }
+            }
+        }
+        return order.flatMap { tensor in
+            merged(byTensor[tensor] ?? []).map { (tensor, $0) }
+        }
+    }
+
+    /// Groups outputs whose sources overlap.
+    static func jobs(for outputs: [Output]) -> [WriteJob] {
+        struct Interval {
+            let range: Range<Int>
+            let output: Int
+        }
+        var byTensor: [SourceTensor: [Interval]] = [:]
+        var positions: [SourcePosition?] = Array(repeating: nil, count: outputs.count)
+        for (index, output) in outputs.enumerated() {
+            for placement in output.placements {
+                for (tensor, view) in placement.tensor.expression.sources {
+                    let cover = view.coveredElements
+                    byTensor[tensor, default: []].append(Interval(range: cover, output: index))
+                    let position = SourcePosition(
+                        file: tensor.file.path,
+                        offset: tensor.info.begin + cover.lowerBound * tensor.elementSize)
+                    positions[index] = min(positions[index] ?? position, position)
+                }
+            }
+        }
+        var sets = DisjointSets(count: outputs.count)
+        for intervals in byTensor.values {
+            let sorted = intervals.sorted { $0.range.lowerBound < $1.range.lowerBound }
+            var reach = sorted.first
+            for interval in sorted.dropFirst() {
+                if let current = reach, interval.range.lowerBound < current.range.upperBound {
+                    sets.join(current.output, interval.output)
+                    if interval.range.upperBound > current.range.upperBound { reach = interval }
+                } else {
+                    reach = interval
+                }
+            }
+        }
+        var groups: [Int: [Int]] = [:]
+        for index in outputs.indices { groups[sets.root(of: index), default: []].append(index) }
+        return groups.values.map { members in
+            WriteJob(outputs: members.map { outputs[$0] }, position: members.compactMap { positions[$0] }.min())
+        }.sorted { a, b in
+            switch (a.position, b.position) {
+            case (let x?, let y?) where x != y: x < y
+            case (_?, nil): true
+            case (nil, _?): false
+            default: (a.outputs[0].file, a.outputs[0].offset) < (b.outputs[0].file, b.outputs[0].offset)
+            }
+        }
+    }
+
+    private func merged(_ ranges: [Range<Int>]) -> [Range<Int>] {
+        var result: [Range<Int>] = []
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+            if let last = result.last, range.lowerBound <= last.upperBound {
+                result[result.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+            } else {
+                result.append(range)
+            }
+        }
+        return result
+    }
+}
+
+/// A byte of the sources, in the order they are read.
+struct SourcePosition: Comparable, Sendable {
+    let file: String
+    let offset: Int
+
+    static func < (a: SourcePosition, b: SourcePosition) -> Bool { (a.file, a.offset) < (b.file, b.offset) }
+}
+
+/// Union-find with path halving.
+private struct DisjointSets {
+    private var parents: [Int]
+
+    init(count: Int) { parents = Array(0..<count) }
+
+    mutating func root(of element: Int) -> Int {
+        var element = element
+        while parents[element] != element {
+            parents[element] = parents[parents[element]]
+            element = parents[element]
+        }
+        return element
+    }
+
+    mutating func join(_ a: Int, _ b: Int) {
+        let (x, y) = (root(of: a), root(of: b))
+        if x != y { parents[max(x, y)] = min(x, y) }
+    }
+}

@@ -1,0 +1,118 @@
+import ArgumentParser
+import Checkpoints
+import Safetensors
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Flag(name: .long, help: "Print one JSON document on standard output instead of text.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "Print nothing but errors and what was asked for.")
+    var quiet = false
+}
+
+/// What every command that writes a checkpoint takes.
+struct WritingOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("o"), .customLong("output")],
+        help: "The folder to write; by default a sibling of the input, named for the result.")
+    var output: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Write floating-point tensors as F32, F16, BF16, F8_E4M3 or F8_E5M2; by default as they are.",
+            valueName: "dtype"))
+    var dtype: String?
+
+    @Option(help: ArgumentHelp("Bytes of tensors in one file at most, in units of 1000.", valueName: "size"))
+    var maxShardSize: ByteCount = ByteCount(bytes: 5_000_000_000)
+
+    @Option(help: "How experts are laid out on disk: per-expert or fused, by default the form that all readers know.")
+    var layout: String?
+
+    @Option(help: ArgumentHelp("Peak memory of the process.", valueName: "size"))
+    var memory: ByteCount = ByteCount(bytes: 512 << 20)
+
+    @Option(help: "Threads; by default one for each processor. The output does not depend on it.")
+    var threads: Int?
+
+    @Flag(name: [.customShort("n"), .long], help: "Print what would be written, and write nothing.")
+    var dryRun = false
+
+    @Flag(help: "Replace a checkpoint that exists at the output; start over where an unfinished run left its work.")
+    var force = false
+
+    @Flag(help: "Continue an interrupted run.")
+    var resume = false
+
+    @Flag(help: "Read every byte back from the disk and compare it before the output appears.")
+    var verify = false
+
+    @Flag(help: "Let values that the dtype cannot hold become infinite (NaN in F8_E4M3) instead of stopping.")
+    var allowOverflow = false
+
+    @Flag(help: "Compute with NaN and infinite weights instead of stopping.")
+    var allowNonfinite = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads \(threads): give a number from 1 to 1024")
+        }
+        if memory.bytes < 96 << 20 {
+            throw ValidationError("--memory \(byteText(memory.bytes)): at least 96 MiB are needed")
+        }
+        if force, resume {
+            throw ValidationError("--force starts over and --resume continues: give one of them")
+        }
+        _ = try parsedDType()
+    }
+
+    /// The dtype asked for.
+    func parsedDType() throws -> DType? {
+        guard let dtype else { return nil }
+        let writable: [DType] = [.f32, .f16, .bf16, .f8E4M3, .f8E5M2]
+        guard let match = writable.first(where: { $0.rawValue == dtype.uppercased() }) else {
+            throw ValidationError("--dtype \(dtype): give F32, F16, BF16, F8_E4M3 or F8_E5M2")
+        }
+        return match
+    }
+
+    /// The writer's options.
+    func writeOptions(progress: ProgressBar?) -> WriteOptions {
+        var options = WriteOptions()
+        options.memory = memory.bytes
+        if let threads { options.threads = threads }
+        options.shardLimit = maxShardSize.bytes
+        options.overwrite = force
+        options.resume = resume
+        options.verify = verify
+        options.allowOverflow = allowOverflow
+        options.allowNonfinite = allowNonfinite
+        options.isCancelled = { receivedSignal != 0 }
+        if let progress { options.progress = { progress.update($0) } }
+        return options
+    }
+}
+
+/// A number of bytes: `2GB`, `512MiB`, `1000000`.
+struct ByteCount: ExpressibleByArgument, Sendable {
+    let bytes: Int
+
+    init(bytes: Int) { self.bytes = bytes }
+
+    init?(argument: String) {
+        let units: [(String, Int)] = [
+            ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40),
+            ("kb", 1_000), ("mb", 1_000_000), ("gb", 1_000_000_000), ("tb", 1_000_000_000_000), ("b", 1),
+        ]
+        let text = argument.lowercased()
+        let unit = units.first { text.hasSuffix($0.0) }
+        let digits = text.dropLast(unit?.0.count ?? 0)
+        guard let number = Double(digits), number > 0 else { return nil }
+        let bytes = number * Double(unit?.1 ?? 1)
+        guard bytes >= 1, bytes < 9e18 else { return nil }
+        self.bytes = Int(bytes)
+    }
+
+    var defaultValueDescription: String { byteText(bytes) }
+}

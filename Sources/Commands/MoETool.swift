@@ -1,0 +1,88 @@
+public import ArgumentParser
+import CPlatform
+import Checkpoints
+import Glibc
+import Safetensors
+import Transforms
+
+/// The `moe-tool` command.
+public struct MoETool: AsyncParsableCommand {
+    /// Name, abstract and subcommands.
+    public static let configuration = CommandConfiguration(
+        commandName: "moe-tool",
+        abstract: "Transforms model checkpoints between dense and mixture-of-experts.",
+        discussion: """
+            Reads and writes safetensors checkpoints as Hugging Face lays them out. Inputs are never written to; an \
+            output appears whole or not at all.
+
+            Exit codes: 0 done; 2 usage; 3 malformed or unsafe input; 4 inputs that do not fit together; 5 I/O; \
+            6 verification failed; 70 an internal error; 128+n stopped by signal n.
+            """,
+        version: ToolVersion.current,
+        subcommands: [Upcycle.self, Inspect.self, Convert.self, Compare.self])
+
+    /// An instance that only prints help.
+    public init() {}
+
+    /// Parses the process's arguments, runs the command they name, and exits with the codes that the help lists.
+    public static func run() async -> Never {
+        installSignalHandlers()
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            Glibc.exit(0)
+        } catch {
+            Glibc.exit(reported(error))
+        }
+    }
+
+    /// Prints an error, if it is one, and gives its exit code.
+    private static func reported(_ error: any Error) -> Int32 {
+        if let outcome = error as? ExitStatus { return outcome.code }
+        if let failure = Failure(error) {
+            standardError("moe-tool: \(failure.message)\n")
+            return failure.exitCode
+        }
+        let code = exitCode(for: error)
+        let text = fullMessage(for: error)
+        if code == .success {
+            do { try standardOutput(text) } catch { return 5 }
+            return 0
+        }
+        standardError(text + "\n")
+        return code == .validationFailure ? 2 : 70
+    }
+}
+
+/// Ends a command with a code and nothing more to say.
+struct ExitStatus: Error {
+    let code: Int32
+
+    static let differs = ExitStatus(code: 6)
+}
+
+/// An error of one of the modules below, as the command line tells it.
+private struct Failure {
+    let message: String
+    let exitCode: Int32
+
+    init?(_ error: any Error) {
+        switch error {
+        case let error as CheckpointError:
+            message = error.description
+            exitCode = error.code == .cancelled ? 128 + receivedSignal : error.code.exitCode
+        case let error as SafetensorsError:
+            message = error.description
+            switch error.code {
+            case .io: exitCode = 5
+            case .invalidArgument: exitCode = 2
+            default: exitCode = 3
+            }
+        default: return nil
+        }
+    }
+}

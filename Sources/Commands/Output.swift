@@ -1,0 +1,63 @@
+import Glibc
+import Safetensors
+
+/// Writes a message to standard error; one that cannot be delivered is not worth a failure.
+func standardError(_ text: String) {
+    _ = writeAll(text, to: STDERR_FILENO)
+}
+
+/// Writes a line to standard output.
+///
+/// - Throws: `SafetensorsError` where it is closed or its disk full: what the user asked to see is then lost.
+func standardOutput(_ text: String, terminator: String = "\n") throws {
+    guard writeAll(text + terminator, to: STDOUT_FILENO) else {
+        throw SafetensorsError(
+            .io, file: "standard output", message: "cannot be written: \(String(cString: strerror(errno)))")
+    }
+}
+
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+    let bytes = Array(text.utf8)
+    var done = 0
+    while done < bytes.count {
+        let count = bytes[done...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { return false }
+        done += count
+    }
+    return true
+}
+
+/// A table for the terminal: columns aligned, numbers to the right.
+struct TextTable {
+    enum Alignment { case left, right }
+
+    private let alignments: [Alignment]
+    private var rows: [[String]] = []
+
+    init(_ alignments: [Alignment]) {
+        self.alignments = alignments
+    }
+
+    mutating func add(_ cells: String...) { rows.append(cells) }
+
+    /// The rows, each with its line feed.
+    var text: String {
+        var widths = alignments.map { _ in 0 }
+        for row in rows {
+            for (column, cell) in row.enumerated() where column < widths.count {
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() where column < widths.count {
+                let pad = String(repeating: " ", count: widths[column] - cell.count)
+                if column > 0 { line += "  " }
+                line += alignments[column] == .left ? cell + pad : pad + cell
+            }
+            while line.last == " " { line.removeLast() }
+            return line + "\n"
+        }.joined()
+    }
+}

@@ -1,0 +1,183 @@
+public import ArgumentParser
+import Checkpoints
+import Safetensors
+public import Transforms
+
+struct Upcycle: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Turn a dense checkpoint into a mixture of experts.",
+        discussion: """
+            Every feed-forward network becomes E experts behind a router. With the defaults the result computes the \
+            dense model's function exactly; the command says so, or why not.
+
+              moe-tool upcycle --experts 8 mistral-7b                   # -> mistral-7b-8x, a Mixtral
+              moe-tool upcycle --experts 8 --granularity 4 qwen3-8b     # 32 experts of a quarter of the width, top-8
+              moe-tool upcycle --experts 8 --init drop:0.5 llama        # Drop-Upcycling
+
+            Pairs: llama -> mixtral, granitemoe; mistral -> mixtral; qwen2 -> qwen2_moe; qwen3 -> qwen3_moe; \
+            olmo2 -> flex_olmo; granite -> granitemoe; deepseek_v3 with dense layers only -> deepseek_v3.
+            """)
+
+    @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    var input = "."
+
+    @Option(name: .shortAndLong, help: "Copies of the feed-forward network (with --init partition: parts of it).")
+    var experts: Int
+
+    @Option(name: .shortAndLong, help: "Copies a token is routed to; by default 2, or all parts of a partition.")
+    var topK: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "The family of the result; by default the first that the input's family goes to.", valueName: "model_type"))
+    var target: String?
+
+    @Option(help: "Parts that each copy is cut into: E*G experts of width I/G, top K*G.")
+    var granularity = 1
+
+    @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
+    var layers: LayerSelection = .all
+
+    @Option(name: .customLong("init"), help: "What the experts start from: copy, noise:0.01, drop:0.5 or partition.")
+    var initialisation: UpcycleOptions.Initialisation = .copy
+
+    @Option(
+        help:
+            "What the router starts from: random[:std], zero or uniform:std; by default random:0.02, or zero for a partition."
+    )
+    var router: UpcycleOptions.RouterInitialisation?
+
+    @Option(help: "Divide the gates of the selected experts by their sum: on or off.")
+    var normTopk: Switch = .on
+
+    @Flag(help: "Keep the dense network whole as a shared expert; the routed experts start at zero.")
+    var sharedExperts = false
+
+    @Option(help: "The factor on the down projections: auto keeps the function; none; or a number.")
+    var scale: UpcycleOptions.OutputScale = .auto
+
+    @Option(help: "The seed of every random draw.")
+    var seed: UInt64 = 0
+
+    @OptionGroup var writing: WritingOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        var options = UpcycleOptions(experts: experts, topK: topK)
+        options.granularity = granularity
+        options.target = target
+        options.layers = layers
+        options.initialisation = initialisation
+        options.router = router
+        options.normalisesTopK = normTopk == .on
+        options.sharedExperts = sharedExperts
+        options.scale = scale
+        options.seed = seed
+
+        let source = try Checkpoint(at: input)
+        let (moe, preservation) = try source.upcycled(options)
+        let output = writing.output ?? defaultOutput(for: input, suffix: "-\(experts)x")
+        let summary = [preservation.summary]
+        try await write(
+            moe, to: output, writing: writing, common: common, remarks: summary,
+            details: ["function": .object(preservation.json)])
+    }
+}
+
+/// On or off.
+enum Switch: String, ExpressibleByArgument, CaseIterable {
+    case on, off
+}
+
+extension Preservation {
+    /// What the user is told.
+    var summary: String {
+        let head =
+            switch degree {
+            case .exact: "The result is exactly the dense function, to rounding"
+            case .expectation: "The result is the dense function in expectation only"
+            case .none: "The result is not the dense function"
+            }
+        let scale = factor == 1 ? "" : " Down projections are multiplied by \(numberText(factor))."
+        return "\(head): \(reason).\(scale)"
+    }
+
+    fileprivate var json: JSONObject {
+        ["preserved": .string(degree.rawValue), "reason": .string(reason), "factor": .init(factor)]
+    }
+}
+
+extension LayerSelection: ExpressibleByArgument {
+    public init?(argument: String) {
+        if argument == "all" {
+            self = .all
+            return
+        }
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        if parts.count == 2, let number = Int(parts[1]), number >= 1 {
+            switch parts[0] {
+            case "every": self = .every(number)
+            case "first-dense": self = .firstDense(number)
+            default: return nil
+            }
+            return
+        }
+        var chosen: Set<Int> = []
+        for item in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            let ends = item.split(separator: "-", omittingEmptySubsequences: false)
+            guard let first = ends.first.flatMap({ Int($0) }), first >= 0, ends.count <= 2,
+                let last = ends.count == 2 ? Int(ends[1]) : first, last >= first, last < 100_000
+            else { return nil }
+            chosen.formUnion(first...last)
+        }
+        self = .listed(chosen)
+    }
+}
+
+extension UpcycleOptions.Initialisation: ExpressibleByArgument {
+    public init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        switch (parts[0], parts.count) {
+        case ("copy", 1): self = .copy
+        case ("partition", 1): self = .partition
+        case ("noise", 2):
+            guard let value = Float(parts[1]), value >= 0, value.isFinite else { return nil }
+            self = .noise(value)
+        case ("drop", 2):
+            guard let value = Float(parts[1]), value >= 0, value <= 1 else { return nil }
+            self = .drop(value)
+        default: return nil
+        }
+    }
+
+    public var defaultValueDescription: String { "copy" }
+}
+
+extension UpcycleOptions.RouterInitialisation: ExpressibleByArgument {
+    public init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        let std = parts.count == 2 ? Float(parts[1]) : nil
+        if parts.count == 2, std.map({ $0 > 0 && $0.isFinite }) != true { return nil }
+        switch (parts[0], parts.count) {
+        case ("zero", 1): self = .zero
+        case ("random", 1): self = .random(std: 0.02)
+        case ("random", 2): self = .random(std: std ?? 0.02)
+        case ("uniform", 2): self = .uniform(std: std ?? 0.02)
+        default: return nil
+        }
+    }
+}
+
+extension UpcycleOptions.OutputScale: ExpressibleByArgument {
+    public init?(argument: String) {
+        switch argument {
+        case "auto": self = .auto
+        case "none": self = .none
+        default:
+            guard let value = Float(argument), value.isFinite else { return nil }
+            self = .factor(value)
+        }
+    }
+
+    public var defaultValueDescription: String { "auto" }
+}

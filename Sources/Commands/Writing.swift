@@ -1,0 +1,104 @@
+import Checkpoints
+import Glibc
+import Safetensors
+import Transforms
+
+/// The output's default path: beside the input, named for it with a suffix.
+func defaultOutput(for input: String, suffix: String) -> String {
+    if !fileExists(input), input.contains("/") {
+        // A name in the Hugging Face cache: the result belongs where the user is, not in the cache.
+        let name = input.split(separator: "/").last.map(String.init) ?? input
+        return (name.split(separator: "@").first.map(String.init) ?? name) + suffix
+    }
+    var path = resolvedPath(input)
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path + suffix
+}
+
+/// Writes a checkpoint, or with `--dry-run` says what would be written, and reports.
+///
+/// - Parameter remarks: sentences for the user; `details` is their form in the JSON document.
+func write(
+    _ checkpoint: Checkpoint, to output: String, writing: WritingOptions, common: CommonOptions, remarks: [String],
+    details: JSONObject
+) async throws {
+    var checkpoint = checkpoint
+    if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
+    if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
+    var document = JSONObject()
+    document["output"] = .string(output)
+    for key in details.keys { document[key] = details[key] }
+    if writing.dryRun {
+        let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)
+        try printPlan(plan, checkpoint, output, writing, common, remarks: remarks, document)
+        return
+    }
+    let bar = common.quiet ? nil : ProgressBar()
+    let started = monotonicSeconds()
+    let report: WriteReport
+    do {
+        report = try await checkpoint.write(to: output, options: writing.writeOptions(progress: bar))
+        bar?.finish()
+    } catch {
+        bar?.finish()
+        if case let error as CheckpointError = error, error.code == .cancelled, !common.quiet {
+            standardError("moe-tool: interrupted; the work so far is kept, and --resume continues it\n")
+            throw ExitStatus(code: 128 + receivedSignal)
+        }
+        throw error
+    }
+    let seconds = monotonicSeconds() - started
+    for warning in checkpoint.warnings + report.warnings { standardError("warning: \(warning)\n") }
+    if common.json {
+        document["bytes"] = JSON(report.bytes)
+        document["files"] = .array(report.files.map { .string($0) })
+        document["resumed_bytes"] = JSON(report.resumedBytes)
+        document["warnings"] = .array((checkpoint.warnings + report.warnings).map { .string($0) })
+        try standardOutput(JSON.object(document).serialized())
+        return
+    }
+    if !common.quiet {
+        for remark in remarks { try standardOutput(remark) }
+        let rate = seconds > 0.05 ? ", \(byteText(Int(Double(report.bytes) / seconds)))/s" : ""
+        let resumed = report.resumedBytes > 0 ? ", \(byteText(report.resumedBytes)) of them by an earlier run" : ""
+        try standardOutput(
+            "Wrote \(byteText(report.bytes)) in \(report.files.count) files\(resumed) (\(durationText(seconds))\(rate))."
+        )
+    }
+    try standardOutput(report.output)
+}
+
+private func printPlan(
+    _ plan: WritePlan, _ checkpoint: Checkpoint, _ output: String, _ writing: WritingOptions, _ common: CommonOptions,
+    remarks: [String], _ document: JSONObject
+) throws {
+    let parent = output.contains("/") ? String(output[..<(output.lastIndex(of: "/") ?? output.startIndex)]) : "."
+    let free = try PosixFile.freeSpace(parent.isEmpty ? "/" : parent)
+    if common.json {
+        var document = document
+        document["bytes"] = JSON(plan.byteCount)
+        document["free_bytes"] = JSON(free)
+        document["parameters"] = JSON(plan.parameterCount)
+        document["files"] = .array(
+            plan.files.map { file in
+                .object(["name": .string(file.name), "bytes": JSON(file.size), "tensors": JSON(file.tensors.count)])
+            })
+        try standardOutput(JSON.object(document).serialized())
+        return
+    }
+    for remark in remarks { try standardOutput(remark) }
+    var table = TextTable([.left, .left, .right])
+    for file in plan.files {
+        for tensor in file.tensors {
+            table.add(
+                escaped(tensor.name), "\(tensor.dtype.rawValue) \(tensor.shape)", byteText(tensor.end - tensor.begin))
+        }
+    }
+    try standardOutput(table.text, terminator: "")
+    try standardOutput("")
+    try standardOutput(
+        "Would write \(output): \(plan.weightMap.count) tensors, \(countText(plan.parameterCount)) parameters,")
+    try standardOutput("\(byteText(plan.byteCount)) in \(plan.files.count) files; \(byteText(free)) are free there.")
+    try standardOutput("Peak memory stays within \(byteText(writing.memory.bytes)).")
+    if plan.byteCount > free { try standardOutput("There is not enough space.") }
+}

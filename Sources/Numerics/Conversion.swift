@@ -1,0 +1,119 @@
+import CPlatform
+package import Safetensors
+
+extension DType {
+    /// Whether values of the type can be read into and written from F32.
+    package var isConvertible: Bool {
+        switch self {
+        case .f64, .f32, .f16, .bf16, .f8E4M3, .f8E5M2: true
+        default: false
+        }
+    }
+}
+
+/// Reads little-endian floating-point values into F32; exact but for F64, which is rounded to the nearest.
+///
+/// - Parameters:
+///   - source: the values, at any alignment; bytes beyond the target's count are not read.
+///   - dtype: a type that `isConvertible`; the target is left as it is for any other.
+package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Float>) {
+    let count = min(target.count, source.count / max(dtype.bits / 8, 1))
+    guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return }
+    switch dtype {
+    case .f32: UnsafeMutableRawPointer(to).copyMemory(from: from, byteCount: count * 4)
+    case .bf16:
+        for i in 0..<count {
+            to[i] = Float(bitPattern: UInt32(from.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)) << 16)
+        }
+    case .f16: cplatform_f16_to_f32(from, to, count)
+    case .f64:
+        for i in 0..<count { to[i] = Float(from.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)) }
+    case .f8E4M3: lookUp(from, to, count, Float8.e4m3.table)
+    case .f8E5M2: lookUp(from, to, count, Float8.e5m2.table)
+    default: break
+    }
+}
+
+private func lookUp(_ from: UnsafeRawPointer, _ to: UnsafeMutablePointer<Float>, _ count: Int, _ table: [Float]) {
+    table.withUnsafeBufferPointer { table in
+        for i in 0..<count { to[i] = table[Int(from.load(fromByteOffset: i, as: UInt8.self))] }
+    }
+}
+
+/// Writes F32 values as little-endian values of another floating-point type, rounded to the nearest, ties to even.
+///
+/// NaN stays NaN. What is too large becomes infinite, and NaN in F8_E4M3, which has no infinity.
+///
+/// - Returns: how many finite values did so.
+package func narrow(
+    _ source: UnsafeBufferPointer<Float>, to dtype: DType, into target: UnsafeMutableRawBufferPointer
+) -> Int {
+    let count = min(source.count, target.count / max(dtype.bits / 8, 1))
+    guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return 0 }
+    var overflowed = 0
+    switch dtype {
+    case .f32: to.copyMemory(from: from, byteCount: count * 4)
+    case .f64:
+        for i in 0..<count { to.storeBytes(of: Double(from[i]), toByteOffset: 8 * i, as: Double.self) }
+    case .bf16:
+        var over: UInt32 = 0
+        for i in 0..<count {
+            let bits = from[i].bitPattern
+            let magnitude = bits & 0x7FFF_FFFF
+            let rounded = (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16
+            let quiet = (bits >> 16) | 0x40
+            to.storeBytes(
+                of: UInt16(truncatingIfNeeded: magnitude > 0x7F80_0000 ? quiet : rounded), toByteOffset: 2 * i,
+                as: UInt16.self)
+            // Finite, and rounds to infinity: from halfway between the largest BF16 and the next power of two.
+            over &+= magnitude >= 0x7F7F_8000 && magnitude < 0x7F80_0000 ? 1 : 0
+        }
+        overflowed = Int(over)
+    case .f16:
+        cplatform_f32_to_f16(from, to, count)
+        var over: UInt32 = 0
+        for i in 0..<count {
+            let magnitude = from[i].bitPattern & 0x7FFF_FFFF
+            // 65520 is halfway between 65504, the largest, and 65536.
+            over &+= magnitude >= 0x477F_F000 && magnitude < 0x7F80_0000 ? 1 : 0
+        }
+        overflowed = Int(over)
+    case .f8E4M3: overflowed = Float8.e4m3.narrow(from, to, count)
+    case .f8E5M2: overflowed = Float8.e5m2.narrow(from, to, count)
+    default: break
+    }
+    return overflowed
+}
+
+/// Values that are NaN or infinite.
+package func nonFiniteCount(_ source: UnsafeRawBufferPointer, _ dtype: DType) -> Int {
+    guard let from = source.baseAddress else { return 0 }
+    var count = 0
+    switch dtype {
+    case .bf16, .f16:
+        let mask: UInt16 = dtype == .bf16 ? 0x7F80 : 0x7C00
+        // Counted in lanes of 16 bits, which the compiler vectorises, and summed before they overflow.
+        let total = source.count / 2
+        for start in stride(from: 0, to: total, by: 32_768) {
+            var lane: UInt16 = 0
+            for i in start..<min(start + 32_768, total) {
+                let bits = from.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
+                lane &+= bits & mask == mask ? 1 : 0
+            }
+            count += Int(lane)
+        }
+    case .f32:
+        for i in 0..<source.count / 4 {
+            let bits = from.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self)
+            count &+= bits & 0x7F80_0000 == 0x7F80_0000 ? 1 : 0
+        }
+    case .f64:
+        for i in 0..<source.count / 8 {
+            count &+= from.loadUnaligned(fromByteOffset: 8 * i, as: Double.self).isFinite ? 0 : 1
+        }
+    case .f8E4M3: for byte in source { count &+= byte & 0x7F == 0x7F ? 1 : 0 }
+    case .f8E5M2: for byte in source { count &+= byte & 0x7C == 0x7C ? 1 : 0 }
+    default: break
+    }
+    return count
+}

@@ -1,0 +1,202 @@
+import CPlatform
+import Glibc
+
+/// A file descriptor with POSIX semantics, the one place where interrupted calls and short reads and writes are dealt
+/// with.
+package final class PosixFile: Sendable {
+    package let path: String
+    private let descriptor: Int32
+
+    private init(path: String, descriptor: Int32) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    deinit { Glibc.close(descriptor) }
+
+    /// Opens a regular file for reading. A FIFO or a device is refused, and does not block.
+    package static func open(_ path: String) throws(SafetensorsError) -> PosixFile {
+        let file = try opened(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        let status = try file.status()
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "not a regular file"
+            throw SafetensorsError(.unsafePath, file: path, message: "expected a file, and this is \(kind)")
+        }
+        return file
+    }
+
+    /// Makes a new file for reading and writing.
+    package static func create(_ path: String) throws(SafetensorsError) -> PosixFile {
+        try opened(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
+    }
+
+    /// Opens a file that exists for reading and writing.
+    package static func openForUpdate(_ path: String) throws(SafetensorsError) -> PosixFile {
+        try opened(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+    }
+
+    /// Opens a file for reading and writing, making it where there is none.
+    package static func openOrCreate(_ path: String) throws(SafetensorsError) -> PosixFile {
+        try opened(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW)
+    }
+
+    private static func opened(_ path: String, _ flags: Int32) throws(SafetensorsError) -> PosixFile {
+        let descriptor = retryingInterrupts { Glibc.open(path, flags, 0o666) }
+        guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
+        return PosixFile(path: path, descriptor: descriptor)
+    }
+
+    // MARK: Reading and writing
+
+    /// Fills `buffer` from `offset` on; the end of the file is an error.
+    package func readExactly(
+        into buffer: UnsafeMutableRawBufferPointer, at offset: Int
+    ) throws(SafetensorsError) {
+        var done = 0
+        while done < buffer.count {
+            guard let base = buffer.baseAddress else { return }
+            let count = retryingInterrupts {
+                pread(descriptor, base + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+            }
+            guard count >= 0 else { throw failure("cannot be read at byte \(offset + done)") }
+            guard count > 0 else {
+                throw SafetensorsError(
+                    .io, file: path,
+                    message: "ends at byte \(offset + done), where \(buffer.count - done) more were expected: "
+                        + "it was cut short while it was read")
+            }
+            done += count
+        }
+    }
+
+    /// `count` bytes from `offset` on.
+    package func bytes(at offset: Int, count: Int) throws(SafetensorsError) -> [UInt8] {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 16)
+        defer { buffer.deallocate() }
+        let part = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<count])
+        try readExactly(into: part, at: offset)
+        return Array(part)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    package func writeExactly(_ bytes: [UInt8], at offset: Int) throws(SafetensorsError) {
+        var result: Result<Void, SafetensorsError> = .success(())
+        bytes.withUnsafeBytes { buffer in
+            do throws(SafetensorsError) {
+                try writeExactly(from: buffer, at: offset)
+            } catch {
+                result = .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    /// Writes all of `buffer` at `offset`.
+    package func writeExactly(from buffer: UnsafeRawBufferPointer, at offset: Int) throws(SafetensorsError) {
+        var done = 0
+        while done < buffer.count {
+            guard let base = buffer.baseAddress else { return }
+            let count = retryingInterrupts {
+                pwrite(descriptor, base + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+            }
+            guard count > 0 else { throw failure("cannot be written at byte \(offset + done)") }
+            done += count
+        }
+    }
+
+    /// Gives the file its size, and its blocks where the file system can do that.
+    package func preallocate(_ size: Int) throws(SafetensorsError) {
+        guard size > 0 else { return }
+        if retryingInterrupts({ cplatform_fallocate(descriptor, off_t(size)) }) == 0 { return }
+        guard errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS else {
+            throw failure("cannot be given its \(byteText(size))")
+        }
+        guard retryingInterrupts({ ftruncate(descriptor, off_t(size)) }) == 0 else {
+            throw failure("cannot be given its \(byteText(size))")
+        }
+    }
+
+    // MARK: Syncing and the page cache
+
+    /// The corresponding C function is `fsync`. It is not tried again after a failure: the kernel may have dropped the
+    /// pages that it could not write.
+    package func sync() throws(SafetensorsError) {
+        guard retryingInterrupts({ fsync(descriptor) }) == 0 else { throw failure("cannot be synced") }
+    }
+
+    /// The corresponding C function is `fdatasync`.
+    package func syncData() throws(SafetensorsError) {
+        guard retryingInterrupts({ fdatasync(descriptor) }) == 0 else { throw failure("cannot be synced") }
+    }
+
+    /// Starts writing a range to the disk; a hint.
+    package func startWriteback(offset: Int, length: Int) {
+        _ = cplatform_sync_range(descriptor, off_t(offset), off_t(length), 0)
+    }
+
+    /// Waits until a range has been handed to the disk; a hint, not a sync.
+    package func waitWriteback(offset: Int, length: Int) {
+        _ = cplatform_sync_range(descriptor, off_t(offset), off_t(length), 1)
+    }
+
+    /// Lets go of a range in the page cache; a hint.
+    package func dropCache(offset: Int = 0, length: Int = 0) {
+        posix_fadvise(descriptor, off_t(offset), off_t(length), POSIX_FADV_DONTNEED)
+    }
+
+    /// Takes the file's lock; false where another process has it.
+    package func tryLock() throws(SafetensorsError) -> Bool {
+        if retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 { return true }
+        guard errno == EWOULDBLOCK else { throw failure("cannot be locked") }
+        return false
+    }
+
+    // MARK: Facts
+
+    private func status() throws(SafetensorsError) -> stat {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw failure("cannot be examined") }
+        return status
+    }
+
+    package func size() throws(SafetensorsError) -> Int { Int(try status().st_size) }
+
+    package func identity() throws(SafetensorsError) -> FileIdentity { FileIdentity(try status()) }
+
+    private func failure(_ what: String) -> SafetensorsError { Self.failure(path, what) }
+
+    static func failure(_ path: String, _ what: String) -> SafetensorsError {
+        let number = errno
+        return SafetensorsError(
+            .io, file: path, message: "\(what): \(String(cString: strerror(number)))", errno: number)
+    }
+}
+
+/// What tells whether a file is still the one it was.
+public struct FileIdentity: Sendable, Hashable, CustomStringConvertible {
+    /// The file system and the number of the file in it.
+    public let device: UInt64, inode: UInt64
+    /// Bytes.
+    public let size: Int
+    /// When it was written last.
+    public let modifiedSeconds: Int, modifiedNanoseconds: Int
+
+    init(_ status: stat) {
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+        size = Int(status.st_size)
+        modifiedSeconds = status.st_mtim.tv_sec
+        modifiedNanoseconds = status.st_mtim.tv_nsec
+    }
+
+    /// The parts in a fixed order.
+    public var description: String { "\(device):\(inode):\(size):\(modifiedSeconds).\(modifiedNanoseconds)" }
+}
+
+/// Calls again what a signal interrupted.
+func retryingInterrupts<T: FixedWidthInteger>(_ call: () -> T) -> T {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}

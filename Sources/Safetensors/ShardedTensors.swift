@@ -1,0 +1,166 @@
+import Glibc
+
+/// The tensors of a checkpoint's folder, in one file or in several with an index, or of one file by itself.
+public struct ShardedTensors: Sendable {
+    /// The files, in the order of their names.
+    public let files: [SafetensorsFile]
+    /// What is odd without being wrong.
+    public let warnings: [String]
+    private let places: [String: (file: Int, index: Int)]
+
+    /// Opens a folder that holds `model.safetensors`, or an index and its shards; or one `.safetensors` file.
+    ///
+    /// - Throws: `SafetensorsError`: `missing` where a shard or a tensor is not there, `unsafePath` where a shard lies
+    ///   outside of the folder, `malformed` where the index and the shards do not agree.
+    public init(opening path: String) throws(SafetensorsError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
+        if status.st_mode & S_IFMT != S_IFDIR {
+            try self.init(files: [SafetensorsFile(path: path)], index: nil, warnings: [])
+            return
+        }
+        let names = try PosixFile.listDirectory(path)
+        let weights = names.filter { $0.hasSuffix(".safetensors") }
+        let hasSingle = names.contains("model.safetensors")
+        guard names.contains(ShardIndex.fileName) else {
+            guard hasSingle else { throw Self.nothingToRead(path, names) }
+            let stray = weights.filter { $0.hasPrefix("model-") }
+            guard stray.isEmpty else {
+                throw SafetensorsError(
+                    .malformed, file: path,
+                    message:
+                        "both model.safetensors and \(escaped(stray[0])) are here, and no index says which counts: "
+                        + "remove what is stale")
+            }
+            let file = try Self.resolved(path, "model.safetensors")
+            try self.init(files: [SafetensorsFile(path: file)], index: nil, warnings: [])
+            return
+        }
+        let indexPath = path + "/" + ShardIndex.fileName
+        let index = try ShardIndex(
+            parsing: PosixFile.contents(indexPath, limit: ShardIndex.maximumSize), file: indexPath)
+        let shards = Set(index.weightMap.map(\.file)).sorted(by: utf8Precedes)
+        guard !hasSingle || shards.contains("model.safetensors") else {
+            throw SafetensorsError(
+                .malformed, file: path,
+                message: "both model.safetensors and an index of other files are here: remove what is stale")
+        }
+        let missing = shards.filter { !names.contains($0) }
+        guard missing.isEmpty else {
+            throw SafetensorsError(
+                .missing, file: path,
+                message: "\(missing.count) of \(shards.count) files that the index names are not here: "
+                    + missing.prefix(20).map(escaped).joined(separator: ", ") + "; download them again")
+        }
+        let stray = weights.filter { $0.hasPrefix("model") && !shards.contains($0) }
+        guard stray.isEmpty else {
+            throw SafetensorsError(
+                .malformed, file: path,
+                message: "\(escaped(stray[0])) is not in the index, and some readers would read it: "
+                    + "remove it, or repair the index")
+        }
+        var files: [SafetensorsFile] = []
+        for shard in shards { files.append(try SafetensorsFile(path: Self.resolved(path, shard))) }
+        try self.init(
+            files: files, index: (indexPath, index.weightMap, shards), warnings: index.warnings)
+    }
+
+    private init(
+        files: [SafetensorsFile], index: (path: String, map: [(tensor: String, file: String)], shards: [String])?,
+        warnings: [String]
+    ) throws(SafetensorsError) {
+        var places: [String: (file: Int, index: Int)] = [:]
+        places.reserveCapacity(files.reduce(0) { $0 + $1.header.tensors.count })
+        for (number, file) in files.enumerated() {
+            for (index, tensor) in file.header.tensors.enumerated() {
+                guard places.updateValue((number, index), forKey: tensor.name) == nil else {
+                    throw SafetensorsError(
+                        .malformed, file: file.path, tensor: tensor.name, message: "another file has it too")
+                }
+            }
+        }
+        if let index {
+            var absent: [String] = []
+            var mapped: Set<String> = []
+            for entry in index.map {
+                mapped.insert(entry.tensor)
+                if let place = places[entry.tensor], index.shards[place.file] == entry.file { continue }
+                absent.append(entry.tensor)
+            }
+            let extra = places.keys.filter { !mapped.contains($0) }.sorted(by: utf8Precedes)
+            guard absent.isEmpty, extra.isEmpty else {
+                func list(_ names: [String]) -> String {
+                    names.prefix(5).map(escaped).joined(separator: ", ") + (names.count > 5 ? ", …" : "")
+                }
+                var parts: [String] = []
+                if !absent.isEmpty {
+                    parts.append("\(absent.count) tensors are not in the file it names (\(list(absent)))")
+                }
+                if !extra.isEmpty { parts.append("\(extra.count) tensors of the files are not in it (\(list(extra)))") }
+                throw SafetensorsError(
+                    .malformed, file: index.path,
+                    message: "the index and the files do not agree: " + parts.joined(separator: "; "))
+            }
+        }
+        self.files = files
+        self.warnings = warnings
+        self.places = places
+    }
+
+    /// All tensors' names, file by file, in the order of their bytes.
+    public var names: [String] { files.flatMap { $0.header.tensors.map(\.name) } }
+
+    /// The tensor of that name and the file that holds it.
+    public func lookup(_ name: String) -> (file: SafetensorsFile, info: TensorInfo)? {
+        guard let place = places[name] else { return nil }
+        return (files[place.file], files[place.file].header.tensors[place.index])
+    }
+
+    private static func nothingToRead(_ path: String, _ names: [String]) -> SafetensorsError {
+        if let pickle = names.first(where: { $0.hasPrefix("pytorch_model") && $0.contains(".bin") }) {
+            return SafetensorsError(
+                .missing, file: path,
+                message: "there are only PyTorch pickles (\(escaped(pickle))), which can run code when they are read. "
+                    + "Convert them: python -c \"from transformers import AutoModelForCausalLM as A; "
+                    + "A.from_pretrained('\(escaped(path))', dtype='auto').save_pretrained('OUT')\"")
+        }
+        if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
+            return SafetensorsError(
+                .missing, file: path,
+                message:
+                    "there is only a GGUF file (\(escaped(gguf))). Convert it: python -c \"from transformers import "
+                    + "AutoModelForCausalLM as A; A.from_pretrained('\(escaped(path))', "
+                    + "gguf_file='\(escaped(gguf))').save_pretrained('OUT')\"")
+        }
+        return SafetensorsError(
+            .missing, file: path,
+            message: "there is no model.safetensors and no \(ShardIndex.fileName): is it a checkpoint's folder?")
+    }
+
+    /// The file behind a name in a folder: the file itself, or what a symbolic link names inside of the folder or among
+    /// the blobs of the same repository in the Hugging Face cache.
+    private static func resolved(_ folder: String, _ name: String) throws(SafetensorsError) -> String {
+        let path = folder + "/" + name
+        var status = stat()
+        guard lstat(path, &status) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
+        guard status.st_mode & S_IFMT == S_IFLNK else { return path }
+        guard let target = realpath(path, nil), let base = realpath(folder, nil) else {
+            throw PosixFile.failure(path, "is a symbolic link that leads nowhere")
+        }
+        defer {
+            free(target)
+            free(base)
+        }
+        let (targetPath, basePath) = (String(cString: target), String(cString: base))
+        if targetPath.hasPrefix(basePath + "/") { return path }
+        // models--org--name/snapshots/REVISION/FILE -> models--org--name/blobs/HASH
+        let parts = basePath.split(separator: "/")
+        if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
+            let repository = "/" + parts.dropLast(2).joined(separator: "/")
+            if targetPath.hasPrefix(repository + "/blobs/") { return path }
+        }
+        throw SafetensorsError(
+            .unsafePath, file: path,
+            message: "it is a symbolic link to \(escaped(targetPath)), outside of the folder; it was not opened")
+    }
+}

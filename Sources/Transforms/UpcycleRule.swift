@@ -1,0 +1,195 @@
+import Checkpoints
+import Safetensors
+
+/// How a family is made from a dense one, as the target's architecture file says it under `upcycle`.
+struct UpcycleRule: Sendable {
+    let target: Architecture
+    private let rule: JSONObject
+    private let pair: JSONObject
+
+    /// The rule for a dense family.
+    ///
+    /// - Parameter target: the family asked for; nil for the first that there is a rule for.
+    /// - Throws: `CheckpointError` that says what the family can become.
+    init(from source: Architecture, to target: String?) throws {
+        var targets: [String] = []
+        for name in Architecture.names {
+            guard let candidate = try Architecture.named(name), let rule = candidate.upcycling,
+                let pair = rule["from"]?.object?[source.modelType]?.object
+            else { continue }
+            targets.append(name)
+            guard target == nil || target == name else { continue }
+            self.target = candidate
+            self.rule = rule
+            self.pair = pair
+            return
+        }
+        let possible =
+            targets.isEmpty
+            ? "no family of mixtures here computes what \(source.modelType) computes"
+            : "\(source.modelType) can become \(targets.joined(separator: " or "))"
+        throw CheckpointError(
+            .incompatible,
+            message: (target.map { "\(source.modelType) cannot become \($0): " }
+                ?? "\(source.modelType) cannot be upcycled: ")
+                + possible)
+    }
+
+    /// Whether the target has a shared expert in every mixture.
+    var hasSharedExpert: Bool { rule["sharedInner"] != nil }
+
+    /// The narrowest shared expert that the target's configuration can say.
+    func smallestSharedWidth(_ expertWidth: Int) -> Int {
+        rule["sharedInner"]?.object?["unit"]?.string == "expert_inner" ? expertWidth : 1
+    }
+
+    /// - Throws: `CheckpointError` for what the dense checkpoint has and the target cannot say.
+    func check(_ source: ModelDescription) throws {
+        for requirement in pair["requires"]?.array ?? [] {
+            guard let requirement = requirement.object else { continue }
+            let reason = requirement["because"]?.string ?? ""
+            if let key = requirement["key"]?.string, try source.config.value(key, source.architecture)?.bool == true {
+                throw CheckpointError(
+                    .incompatible, file: source.config.file,
+                    message: "\(key) is true and \(target.modelType) cannot say that: \(reason)")
+            }
+            if let size = requirement["size"]?.string, let expression = requirement["equals"]?.string {
+                let found = try source.size(size)
+                let expected = try source.value(of: expression)
+                guard found == expected else {
+                    throw CheckpointError(
+                        .incompatible, file: source.config.file,
+                        message: "\(size) is \(found), and \(target.modelType) needs \(expected): \(reason)")
+                }
+            }
+        }
+    }
+
+    /// The target's configuration.
+    func config(
+        _ source: ModelDescription, _ sizes: UpcycleArithmetic, expertWidth: Int, sharedWidth: Int?,
+        layers: LayerSelection,
+        normalises: Bool
+    ) throws -> ModelConfig {
+        var config = source.config
+        // What the dense class assumes for absent keys may not be what the target's class assumes.
+        if let rope = try config.ropeParameters(source.architecture) {
+            config.object["rope_parameters"] = .object(rope)
+        }
+        config.object["rope_theta"] = nil
+        config.object["rope_scaling"] = nil
+        for key in source.architecture.defaults.keys where config.object[key] == nil && key != "rope_theta" {
+            config.object[key] = source.architecture.defaults[key]
+        }
+        config.object["model_type"] = .string(target.modelType)
+        config.object["architectures"] = .array(target.classNames.prefix(1).map { .string($0) })
+        for settings in [rule["set"]?.object, pair["set"]?.object] {
+            for key in settings?.keys ?? [] { config.object[key] = try setting(settings?[key], source) }
+        }
+        try set(rule["experts"], to: sizes.experts, in: &config)
+        try set(rule["topK"], to: sizes.topK, in: &config)
+        try set(rule["expertInner"], to: expertWidth, in: &config)
+        if let shared = rule["sharedInner"]?.object, let sharedWidth {
+            let unit = shared["unit"]?.string == "expert_inner" ? expertWidth : 1
+            try set(shared["key"], to: sharedWidth / unit, in: &config)
+        }
+        if let key = target.router?.renormalizationKey { config.object[key] = .bool(normalises) }
+        try setLayers(layers, source, in: &config)
+        try setWindows(source, in: &config)
+        for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
+        // Another spelling of a key that was set would contradict it.
+        for (key, spellings) in target.aliases {
+            for spelling in spellings where spelling != key { config.object[spelling] = nil }
+        }
+        return config
+    }
+
+    private func set(_ key: JSON?, to value: Int, in config: inout ModelConfig) throws {
+        guard let key = key?.string else {
+            throw CheckpointError(.internalFailure, message: "the rule for \(target.modelType) lacks a key")
+        }
+        config.object[key] = JSON(value)
+    }
+
+    private func setting(_ value: JSON?, _ source: ModelDescription) throws -> JSON? {
+        guard let size = value?.object?["inverseSquareRootOf"]?.string else { return value }
+        return JSON(1 / Double(try source.size(size)).squareRoot())
+    }
+
+    private func setLayers(_ selection: LayerSelection, _ source: ModelDescription, in config: inout ModelConfig) throws
+    {
+        let mask = selection.mask(layers: source.layerCount)
+        guard mask.contains(true) else {
+            throw CheckpointError(
+                .usage, message: "--layers chooses none of the \(source.layerCount) layers (they are counted from 0)")
+        }
+        if case .listed(let layers) = selection, let beyond = layers.max(), beyond >= source.layerCount {
+            throw CheckpointError(
+                .usage, message: "--layers names layer \(beyond), and there are \(source.layerCount), counted from 0")
+        }
+        let keys = target.layerKeys
+        if let step = keys.step, let dense = keys.dense {
+            if case .every(let every) = selection {
+                config.object[step] = JSON(every)
+                config.object[dense] = .array([])
+            } else {
+                config.object[step] = JSON(1)
+                config.object[dense] = .array(mask.indices.filter { !mask[$0] }.map { JSON($0) })
+            }
+            return
+        }
+        if let first = keys.firstDense {
+            let dense = mask.prefix { !$0 }.count
+            guard mask.dropFirst(dense).allSatisfy({ $0 }) else {
+                throw CheckpointError(
+                    .incompatible,
+                    message: "\(target.modelType) can only say that the first layers are dense: "
+                        + "use --layers first-dense:N or all")
+            }
+            config.object[first] = JSON(dense)
+            return
+        }
+        guard mask.allSatisfy({ $0 }) else {
+            throw CheckpointError(
+                .incompatible, message: "every layer of a \(target.modelType) is a mixture of experts: use --layers all"
+            )
+        }
+    }
+
+    /// Which layers look back a limited way must not depend on a rule that the two classes state differently.
+    private func setWindows(_ source: ModelDescription, in config: inout ModelConfig) throws {
+        guard let form = pair["windows"]?.string else { return }
+        let isSliding = try source.slidingLayers()
+        if form == "layerTypes" {
+            config.object["layer_types"] = .array(
+                isSliding.map { .string($0 ? "sliding_attention" : "full_attention") })
+        } else {
+            guard Set(isSliding).count <= 1 else {
+                throw CheckpointError(
+                    .incompatible, file: source.config.file,
+                    message: "some layers have a sliding window and some have not, and \(target.modelType) has one for "
+                        + "all or for none")
+            }
+            config.object["use_sliding_window"] = .bool(isSliding.first ?? false)
+            if isSliding.first != true { config.object["sliding_window"] = .null }
+        }
+    }
+}
+
+extension ModelDescription {
+    /// Whether each layer's attention has a sliding window, as qwen2's and qwen3's configuration classes decide it.
+    fileprivate func slidingLayers() throws -> [Bool] {
+        if let types = config.object["layer_types"]?.array {
+            guard types.count == layerCount else {
+                throw CheckpointError(
+                    .incompatible, file: config.file,
+                    message: "layer_types has \(types.count) entries for \(layerCount) layers")
+            }
+            return types.map { $0.string == "sliding_attention" }
+        }
+        let uses = try config.value("use_sliding_window", architecture)?.bool == true
+        let window = try config.value("sliding_window", architecture)
+        let first = try config.int("max_window_layers", architecture) ?? 0
+        return (0..<layerCount).map { uses && window != nil && $0 >= first }
+    }
+}

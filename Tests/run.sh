@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Builds moe-tool, runs its tests, checks the formatting, and runs the quick example. Stops at the first failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+fail() { printf 'Tests/run.sh: %s\n' "$*" >&2; exit 1; }
+
+command -v swift >/dev/null || fail "no Swift toolchain found: install Swift 6.2 or newer from swift.org"
+
+step "formatting: swift format lint"
+swift format lint --strict --recursive --parallel Package.swift Formats Sources Tests ||
+    fail "the formatting differs from .swift-format: 'swift format -i -r -p Package.swift Formats Sources Tests' mends most"
+
+step "release build"
+swift build -c release --product moe-tool 2>&1 | tee .build-log.tmp | tail -n 3 || { cat .build-log.tmp; fail "the build failed"; }
+if grep -E '^/.*warning:' .build-log.tmp | grep -v '/checkouts/'; then rm -f .build-log.tmp; fail "the build has warnings"; fi
+rm -f .build-log.tmp
+
+step "example: Examples/quickstart.sh"
+Examples/quickstart.sh
+
+if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then
+    step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds"
+    Tests/Fuzz/run.sh "${FUZZ_SECONDS:-20}"
+fi
+
+step "tests"
+swift test -c release
