@@ -33,12 +33,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
-        .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
-        .testTarget(name: "NumericsTests", dependencies: ["Numerics", "TestSupport"]),
-        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
-        .testTarget(name: "TransformsTests", dependencies: ["MoEToolkit", "Transforms", "TestSupport"]),
-        .testTarget(name: "CommandsTests", dependencies: ["Commands", "TestSupport"]),
+        .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
+        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport"]),
+        .testTarget(
+            name: "TransformsTests",
+            dependencies: ["Checkpoints", "Numerics", "Safetensors", "TestSupport", "Transforms"]),
+        .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]
 )

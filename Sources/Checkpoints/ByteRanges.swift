@@ -1,9 +1,11 @@
 /// A set of byte offsets, kept as ascending ranges that do not touch.
-struct ByteRanges: Sendable, Equatable {
-    private(set) var ranges: [Range<Int>] = []
+package struct ByteRanges: Sendable, Equatable {
+    package private(set) var ranges: [Range<Int>] = []
+
+    package init() {}
 
     /// Adds `range`, merging it with what it touches.
-    mutating func insert(_ range: Range<Int>) {
+    package mutating func insert(_ range: Range<Int>) {
         guard !range.isEmpty else { return }
         var low = index(ofFirstEndingAtOrAfter: range.lowerBound)
         let first = low
@@ -16,13 +18,13 @@ struct ByteRanges: Sendable, Equatable {
     }
 
     /// Whether every offset of `range` is in the set.
-    func contains(_ range: Range<Int>) -> Bool {
+    package func contains(_ range: Range<Int>) -> Bool {
         if range.isEmpty { return true }
         let index = index(ofFirstEndingAtOrAfter: range.upperBound)
         return index < ranges.count && ranges[index].lowerBound <= range.lowerBound
     }
 
-    var count: Int { ranges.reduce(0) { $0 + $1.count } }
+    package var count: Int { ranges.reduce(0) { $0 + $1.count } }
 
     private func index(ofFirstEndingAtOrAfter offset: Int) -> Int {
         var (low, high) = (0, ranges.count)

@@ -16,7 +16,7 @@ public struct WriteOptions: Sendable {
     public var resume = false
     /// Read every byte back and compare it before the checkpoint is published.
     public var verify = false
-    /// Let values that the dtype cannot hold become infinite (NaN in F8_E4M3).
+    /// Let values that the dtype cannot hold become infinite, or the largest value in F8_E4M3, which has no infinity.
     public var allowOverflow = false
     /// Compute with NaN and infinities where the sources have them.
     public var allowNonfinite = false
@@ -74,9 +74,10 @@ struct CheckpointWriter {
         let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume)
         do {
             return try await write(in: work)
-        } catch let error as CheckpointError where !error.isResumable {
-            // Trying again with the same inputs would end the same way: nothing is worth keeping.
-            try? work.remove()
+        } catch {
+            // Nothing is worth keeping before the journal is there, or where the same inputs would end the same way.
+            let isFinal = (error as? CheckpointError).map { !$0.isResumable } ?? false
+            if isFinal || !fileExists(work.journalPath) { try? work.remove() }
             throw error
         }
     }
@@ -95,6 +96,7 @@ struct CheckpointWriter {
         }
         try checkFreeSpace(for: work, reserved: journal != nil)
         if !fileExists(work.content) { try PosixFile.makeDirectory(work.content) }
+        let running = try journal ?? Journal(creating: work.journalPath, fingerprint: fingerprint)
         var done: [ByteRanges] = []
         var files: [PosixFile] = []
         for file in plan.files {
@@ -110,7 +112,6 @@ struct CheckpointWriter {
                 done.append(ByteRanges())
             }
         }
-        let running = try journal ?? Journal(creating: work.journalPath, fingerprint: fingerprint)
         let sink = WritingSink(names: plan.files.map(\.name), files: files, journal: running, done: done)
         let resumed = sink.written
         let hasher = SourceHasher(files: sources)

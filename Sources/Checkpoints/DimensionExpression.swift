@@ -4,18 +4,18 @@ import Safetensors
 ///
 /// Operators, the loosest first: `??` (the right side where a key on the left is absent or null), `+ -`, `* /`. A
 /// division must come out even.
-struct DimensionExpression: Sendable {
+package struct DimensionExpression: Sendable {
     private indirect enum Node: Sendable {
         case number(Int)
         case name(String)
         case binary(Character, Node, Node)
     }
 
-    let text: String
+    package let text: String
     private let root: Node
 
     /// - Throws: `CheckpointError` where the text is not an expression.
-    init(_ text: String) throws {
+    package init(_ text: String) throws {
         self.text = text
         var parser = Parser(tokens: Self.tokens(text))
         guard let root = parser.expression(), parser.isAtEnd else {
@@ -25,7 +25,7 @@ struct DimensionExpression: Sendable {
     }
 
     /// The value; nil where a name in it has none, or where a division leaves a rest or a product overflows.
-    func value(_ lookUp: (String) throws -> Int?) rethrows -> Int? { try Self.value(root, lookUp) }
+    package func value(_ lookUp: (String) throws -> Int?) rethrows -> Int? { try Self.value(root, lookUp) }
 
     private static func value(_ node: Node, _ lookUp: (String) throws -> Int?) rethrows -> Int? {
         switch node {

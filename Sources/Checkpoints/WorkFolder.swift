@@ -5,7 +5,7 @@ import Safetensors
 ///
 /// `.OUT.moe-tool-partial` holds `lock`, `journal` and `checkpoint/`; the last becomes OUT by one rename. A kill at any
 /// time leaves the old state or the new one, and the folder to go on from.
-final class WorkFolder {
+package final class WorkFolder {
     let output: String
     private let parent: String
     private let folder: String
@@ -24,7 +24,7 @@ final class WorkFolder {
     ///
     /// - Throws: `CheckpointError` with code `usage` where the output exists, another run is at work on it, or an
     ///   unfinished one lies there and neither `resume` nor `overwrite` was asked for.
-    init(output: String, overwrite: Bool, resume: Bool) throws {
+    package init(output: String, overwrite: Bool, resume: Bool) throws {
         let (parent, name) = Self.split(output)
         self.output = "\(parent)/\(name)"
         self.parent = parent
@@ -69,7 +69,7 @@ final class WorkFolder {
     }
 
     /// Removes the folder and what is in it.
-    func remove() throws {
+    package func remove() throws {
         try PosixFile.removeTree(content)
         // The journal goes before the folder's lock: what has no journal is started over, never resumed.
         if fileExists(journalPath) { try PosixFile.unlink(journalPath) }

@@ -48,7 +48,7 @@ struct WritingOptions: ParsableArguments {
     @Flag(help: "Read every byte back from the disk and compare it before the output appears.")
     var verify = false
 
-    @Flag(help: "Let values that the dtype cannot hold become infinite (NaN in F8_E4M3) instead of stopping.")
+    @Flag(help: "Let values that the dtype cannot hold become infinite (the largest in F8_E4M3) instead of stopping.")
     var allowOverflow = false
 
     @Flag(help: "Compute with NaN and infinite weights instead of stopping.")

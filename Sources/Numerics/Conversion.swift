@@ -42,7 +42,8 @@ private func lookUp(_ from: UnsafeRawPointer, _ to: UnsafeMutablePointer<Float>,
 
 /// Writes F32 values as little-endian values of another floating-point type, rounded to the nearest, ties to even.
 ///
-/// NaN stays NaN. What is too large becomes infinite, and NaN in F8_E4M3, which has no infinity.
+/// NaN stays NaN. What is too large becomes infinite, and the largest value in F8_E4M3, which has no infinity: what
+/// PyTorch does.
 ///
 /// - Returns: how many finite values did so.
 package func narrow(

@@ -27,7 +27,8 @@ struct Float8: Sendable {
         }
     }
 
-    /// Rounds to the nearest, ties to even; returns how many finite values became infinite or NaN.
+    /// Rounds to the nearest, ties to even; what is too large becomes infinite, or the largest value where there is no
+    /// infinity, as PyTorch has it. Returns how many finite values did so.
     func narrow(_ from: UnsafePointer<Float>, _ to: UnsafeMutableRawPointer, _ count: Int) -> Int {
         let shift = UInt32(23 - mantissaBits)
         let smallestNormal = Float(sign: .plus, exponent: 1 - bias, significand: 1)
@@ -35,6 +36,7 @@ struct Float8: Sendable {
         let aligner = Float(sign: .plus, exponent: 1 - bias - mantissaBits + 23, significand: 1)
         let rebias = UInt32(127 - bias) << 23
         let limit: UInt32 = hasInfinity ? 0x7C : 0x7F
+        let largest: UInt8 = hasInfinity ? 0x7C : 0x7E
         let nan: UInt8 = hasInfinity ? 0x7E : 0x7F
         var overflowed = 0
         for i in 0..<count {
@@ -51,7 +53,7 @@ struct Float8: Sendable {
                 let rounded = (value &+ (1 << (shift - 1)) &- 1 &+ ((value >> shift) & 1)) &- rebias
                 if rounded >> shift >= limit || magnitude.isInfinite {
                     if magnitude.isFinite { overflowed += 1 }
-                    pattern = UInt8(limit)
+                    pattern = largest
                 } else {
                     pattern = UInt8(truncatingIfNeeded: rounded >> shift)
                 }

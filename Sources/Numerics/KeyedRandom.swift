@@ -97,7 +97,7 @@ package struct KeyedRandom: Sendable, Hashable {
 
 /// Ten rounds of Philox4x32.
 @inline(__always)
-func philox4x32(_ counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+package func philox4x32(_ counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
     var (c0, c1, c2, c3) = (counter[0], counter[1], counter[2], counter[3])
     var (k0, k1) = (key[0], key[1])
     for _ in 0..<10 {

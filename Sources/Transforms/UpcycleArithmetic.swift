@@ -82,9 +82,10 @@ struct UpcycleArithmetic {
             Preservation(degree: degree, reason: reason, factor: factor)
         }
         switch options.initialisation {
-        case .noise: return answer(.none, "the experts were perturbed")
-        case .drop: return answer(.none, "a share of each expert's hidden units was drawn anew")
-        case .copy, .partition: break
+        case .noise(let relative) where relative > 0: return answer(.none, "the experts were perturbed")
+        case .drop(let ratio) where ratio > 0:
+            return answer(.none, "a share of each expert's hidden units was drawn anew")
+        case .copy, .noise, .drop, .partition: break
         }
         guard factor == exact else {
             return answer(.none, "the factor is \(factor), and \(exact) would keep the function")

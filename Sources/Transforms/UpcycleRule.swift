@@ -1,9 +1,9 @@
-import Checkpoints
+package import Checkpoints
 import Safetensors
 
 /// How a family is made from a dense one, as the target's architecture file says it under `upcycle`.
-struct UpcycleRule: Sendable {
-    let target: Architecture
+package struct UpcycleRule: Sendable {
+    package let target: Architecture
     private let rule: JSONObject
     private let pair: JSONObject
 
@@ -11,7 +11,7 @@ struct UpcycleRule: Sendable {
     ///
     /// - Parameter target: the family asked for; nil for the first that there is a rule for.
     /// - Throws: `CheckpointError` that says what the family can become.
-    init(from source: Architecture, to target: String?) throws {
+    package init(from source: Architecture, to target: String?) throws {
         var targets: [String] = []
         for name in Architecture.names {
             guard let candidate = try Architecture.named(name), let rule = candidate.upcycling,
@@ -44,7 +44,7 @@ struct UpcycleRule: Sendable {
     }
 
     /// - Throws: `CheckpointError` for what the dense checkpoint has and the target cannot say.
-    func check(_ source: ModelDescription) throws {
+    package func check(_ source: ModelDescription) throws {
         for requirement in pair["requires"]?.array ?? [] {
             guard let requirement = requirement.object else { continue }
             let reason = requirement["because"]?.string ?? ""
@@ -86,6 +86,13 @@ struct UpcycleRule: Sendable {
         for settings in [rule["set"]?.object, pair["set"]?.object] {
             for key in settings?.keys ?? [] { config.object[key] = try setting(settings?[key], source) }
         }
+        let minimum = rule["minimumExperts"]?.int ?? 1
+        guard sizes.experts >= minimum else {
+            throw CheckpointError(
+                .incompatible,
+                message: "a \(target.modelType) needs at least \(minimum) experts, and there would be "
+                    + "\(sizes.experts)")
+        }
         try set(rule["experts"], to: sizes.experts, in: &config)
         try set(rule["topK"], to: sizes.topK, in: &config)
         try set(rule["expertInner"], to: expertWidth, in: &config)
@@ -119,13 +126,13 @@ struct UpcycleRule: Sendable {
     private func setLayers(_ selection: LayerSelection, _ source: ModelDescription, in config: inout ModelConfig) throws
     {
         let mask = selection.mask(layers: source.layerCount)
-        guard mask.contains(true) else {
-            throw CheckpointError(
-                .usage, message: "--layers chooses none of the \(source.layerCount) layers (they are counted from 0)")
-        }
         if case .listed(let layers) = selection, let beyond = layers.max(), beyond >= source.layerCount {
             throw CheckpointError(
                 .usage, message: "--layers names layer \(beyond), and there are \(source.layerCount), counted from 0")
+        }
+        guard mask.contains(true) else {
+            throw CheckpointError(
+                .usage, message: "--layers chooses none of the \(source.layerCount) layers (they are counted from 0)")
         }
         let keys = target.layerKeys
         if let step = keys.step, let dense = keys.dense {

@@ -1,0 +1,57 @@
+import Foundation
+
+/// A folder that is removed with its last reference.
+public final class TemporaryFolder: Sendable {
+    public let path: String
+
+    public init() throws {
+        path = NSTemporaryDirectory() + "moe-tool-tests-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// Writes a file in the folder and gives its path.
+    @discardableResult
+    public func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+        let target = path + "/" + name
+        try Data(bytes).write(to: URL(fileURLWithPath: target))
+        return target
+    }
+
+    /// Copies a folder of fixtures into this one.
+    public func copy(_ source: String, as name: String) throws -> String {
+        let target = path + "/" + name
+        try FileManager.default.copyItem(atPath: source, toPath: target)
+        return target
+    }
+
+    /// The names of everything in the folder.
+    public var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path).sorted()) ?? [] }
+}
+
+/// The checkpoints under Tests/Fixtures/models: tiny, made by transformers with random weights.
+public enum Fixtures {
+    public static func model(_ name: String) -> String {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/models/\(name)").path
+    }
+
+    public static let dense = [
+        "llama", "llama3-rope", "mistral", "qwen2-tied", "qwen3", "olmo2", "granite", "deepseek-v3-dense", "gemma2",
+        "phi3",
+    ]
+    public static let mixtures = [
+        "mixtral", "mixtral-top1", "qwen2-moe", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "granitemoe",
+        "phimoe", "deepseek-v2", "deepseek-v3", "gpt-oss",
+    ]
+}
+
+/// The bytes of hexadecimal digits.
+public func bytes(hex: String) -> [UInt8] {
+    let digits = hex.compactMap(\.hexDigitValue)
+    return stride(from: 0, to: digits.count - 1, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+}
+
+/// The bytes of a file.
+public func contents(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
