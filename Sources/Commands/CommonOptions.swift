@@ -59,7 +59,7 @@ struct WritingOptions: ParsableArguments {
             throw ValidationError("--threads \(threads): give a number from 1 to 1024")
         }
         if memory.bytes < 96 << 20 {
-            throw ValidationError("--memory \(byteText(memory.bytes)): at least 96 MiB are needed")
+            throw ValidationError("--memory \(memory.description): at least 96 MiB are needed")
         }
         if force, resume {
             throw ValidationError("--force starts over and --resume continues: give one of them")
@@ -114,5 +114,11 @@ struct ByteCount: ExpressibleByArgument, Sendable {
         self.bytes = Int(bytes)
     }
 
-    var defaultValueDescription: String { byteText(bytes) }
+    var defaultValueDescription: String { description }
+
+    /// In the units that make it a whole number: "512 MiB", "5 GB".
+    var description: String {
+        if bytes % (1 << 30) == 0 { return "\(bytes >> 30) GiB" }
+        return bytes % (1 << 20) == 0 ? "\(bytes >> 20) MiB" : byteText(bytes)
+    }
 }

@@ -62,7 +62,7 @@ func write(
         let rate = seconds > 0.05 ? ", \(byteText(Int(Double(report.bytes) / seconds)))/s" : ""
         let resumed = report.resumedBytes > 0 ? ", \(byteText(report.resumedBytes)) of them by an earlier run" : ""
         try standardOutput(
-            "Wrote \(byteText(report.bytes)) in \(report.files.count) files\(resumed) (\(durationText(seconds))\(rate))."
+            "Wrote \(byteText(report.bytes)) in \(fileCountText(report.files.count))\(resumed) (\(durationText(seconds))\(rate))."
         )
     }
     try standardOutput(report.output)
@@ -98,7 +98,9 @@ private func printPlan(
     try standardOutput("")
     try standardOutput(
         "Would write \(output): \(plan.weightMap.count) tensors, \(countText(plan.parameterCount)) parameters,")
-    try standardOutput("\(byteText(plan.byteCount)) in \(plan.files.count) files; \(byteText(free)) are free there.")
-    try standardOutput("Peak memory stays within \(byteText(writing.memory.bytes)).")
+    try standardOutput("\(byteText(plan.byteCount)) in \(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
+    try standardOutput("Peak memory stays within \(writing.memory.description).")
     if plan.byteCount > free { try standardOutput("There is not enough space.") }
 }
+
+private func fileCountText(_ count: Int) -> String { count == 1 ? "one file" : "\(count) files" }

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Loads what moe-tool writes in other programs and compares what they compute. Skips, saying so, what is not installed.
+#
+#   PYTHONS="a/bin/python b/bin/python"   interpreters with torch and transformers (default: python3)
+#   MLX_PYTHON=c/bin/python               an interpreter with mlx-lm
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+swift build -c release --product moe-tool | tail -n 1
+tool="$(swift build -c release --show-bin-path)/moe-tool"
+for python in ${PYTHONS:-python3}; do
+    "$python" Tests/Interop/upcycle.py "$tool"
+done
+if [ -n "${MLX_PYTHON:-}" ]; then
+    "$MLX_PYTHON" Tests/Interop/mlx_load.py "$tool"
+else
+    echo "mlx-lm skipped: name an interpreter that has it in MLX_PYTHON"
+fi
