@@ -98,7 +98,8 @@ private func printPlan(
     try standardOutput("")
     try standardOutput(
         "Would write \(output): \(plan.weightMap.count) tensors, \(countText(plan.parameterCount)) parameters,")
-    try standardOutput("\(byteText(plan.byteCount)) in \(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
+    try standardOutput(
+        "\(byteText(plan.byteCount)) in \(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
     try standardOutput("Peak memory stays within \(writing.memory.description).")
     if plan.byteCount > free { try standardOutput("There is not enough space.") }
 }
