@@ -20,10 +20,17 @@ rm -f .build-log.tmp
 step "example: Examples/quickstart.sh"
 Examples/quickstart.sh
 
+step "example: Examples/BuildScript"
+model="$(pwd)/Examples/seed"
+target="$(mktemp -d)"
+(cd Examples/BuildScript && swift run -c release --quiet BuildScript "$model" "$target/moe")
+rm -rf "$target"
+
 if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then
     step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds"
     Tests/Fuzz/run.sh "${FUZZ_SECONDS:-20}"
 fi
 
 step "tests"
-swift test -c release
+swift build -c release --build-tests 2>&1 | tail -n 1
+swift test -c release --skip-build
