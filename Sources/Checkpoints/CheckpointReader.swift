@@ -86,10 +86,16 @@ struct TensorMatch {
             }
             for (role, view) in expected.placements { table[role] = LazyTensor(source, view: view) }
         }
+        if let name = description.headName, let head = table[Role(.head)],
+            try config.holds("tie_word_embeddings", description.architecture)
+        {
+            try checkTied(head, name)
+        }
         var dropped: [String] = []
         for name in tensors.names where !seen.contains(name) {
-            if name == description.headName, let (file, info) = tensors.lookup(name) {
+            if name == description.headName, let (file, info) = tensors.lookup(name), untiedHead == nil {
                 try checkTied(LazyTensor(whole: SourceTensor(file: file, info: info)), name)
+                notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
             } else if description.ignores(name) {
                 dropped.append(name)
             } else {
@@ -103,7 +109,7 @@ struct TensorMatch {
         }
     }
 
-    /// A head that is the embedding is not written; one that is not contradicts the configuration.
+    /// A head beside tied embeddings is the embedding again, or it contradicts the configuration.
     private mutating func checkTied(_ head: LazyTensor, _ name: String) throws {
         guard let embedding = table[Role(.embedding)], embedding.rows == head.rows, embedding.columns == head.columns,
             embedding.dtype == head.dtype, try Difference.between(embedding, head).isIdentical
@@ -111,7 +117,6 @@ struct TensorMatch {
             untiedHead = name
             return
         }
-        notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
     }
 
     /// The layout whose expert tensors are there.

@@ -111,7 +111,10 @@ package struct Inspection: Sendable {
         var total = 0
         var active = 0
         let topK = description.sizeIfKnown("top_k") ?? 0
+        let isTied = try description.config.holds("tie_word_embeddings", description.architecture)
         for expected in try description.expectedTensors() {
+            // Where embedding and head are one, a copy in the file is not another parameter.
+            if isTied, expected.placements.contains(where: { $0.role.kind == .head }) { continue }
             let elements = try Shape(expected.shape).elementCount
             total += elements
             let routed = Set(expected.placements.compactMap(\.role.expert))

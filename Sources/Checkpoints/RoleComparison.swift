@@ -233,6 +233,7 @@ struct RolePlan {
         case .sharedExpertGate: pair(.shared, feedForward(.gate))
         case .sharedExpertUp: pair(.shared, feedForward(.up))
         case .sharedExpertDown: pair(.shared, feedForward(.down)?.scaled(by: sharedFactor))
+        case .head: pair(.carried, dense.table[role] ?? dense.table[Role(.embedding)])
         default: pair(.carried, dense.table[role])
         }
     }

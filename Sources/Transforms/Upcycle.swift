@@ -110,6 +110,10 @@ private struct Upcycling {
     }
 
     private func carried(_ role: Role) throws -> LazyTensor {
+        // Some readers of the target want the head spelled out although it is tied to the embedding.
+        if role.kind == .head, source.table[role] == nil, let embedding = source.table[Role(.embedding)] {
+            return embedding
+        }
         guard let tensor = source.table[role] else {
             throw CheckpointError(
                 .incompatible, file: source.description.config.file,
