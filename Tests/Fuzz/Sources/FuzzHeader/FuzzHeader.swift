@@ -10,7 +10,9 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard count >= 2 else { return 0 }
     let header = Array(bytes.dropFirst(2))
     let dataSize = Int(bytes[0]) << 8 | Int(bytes[1])
-    guard let parsed = try? Header(parsing: header, file: "fuzz", fileSize: 8 + header.count + dataSize) else { return 0 }
+    guard let parsed = try? Header(parsing: header, file: "fuzz", fileSize: 8 + header.count + dataSize) else {
+        return 0
+    }
     var end = 0
     for tensor in parsed.tensors {
         precondition(tensor.begin == end && tensor.end <= dataSize)
