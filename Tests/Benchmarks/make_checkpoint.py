@@ -4,7 +4,7 @@
 
 Values are normal with standard deviation 0.02; they repeat after 4 Mi of them, which no copy can tell.
 """
-import json, os, random, struct, sys
+import json, os, random, shutil, struct, sys
 
 H, I, L, HEADS, KV, V = 2048, 5632, 22, 32, 4, 32000
 out = sys.argv[1]
@@ -62,4 +62,8 @@ json.dump(dict(architectures=["MistralForCausalLM"], model_type="mistral", vocab
                tie_word_embeddings=False, torch_dtype="bfloat16", bos_token_id=1, eos_token_id=2, pad_token_id=None, initializer_range=0.02,
                attention_dropout=0.0, use_cache=True, transformers_version="4.57.0"),
           open(os.path.join(out, "config.json"), "w"), indent=2)
+# mergekit-moe refuses to start without a tokenizer; which one does not matter here.
+seed = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../Examples/seed")
+for name in ("tokenizer.json", "tokenizer_config.json"):
+    shutil.copyfile(os.path.join(seed, name), os.path.join(out, name))
 print(f"{sum(size(s) for _, s in tensors) // 2:,} parameters in {len(shards)} files")
