@@ -50,10 +50,10 @@ final class BlockRunner: Sendable {
         while !stop.isRaised {
             if isCancelled() { throw CheckpointError.cancelled }
             guard let (job, rows) = next() else {
-                hasher?.advance(to: nil)
+                hasher?.finish()
                 return
             }
-            hasher?.advance(to: job.position)
+            if rows == nil || rows?.lowerBound == 0 { hasher?.advance(to: job.positions) }
             try make(job, rows, into: sink, stop, isCancelled: isCancelled)
         }
     }
@@ -170,8 +170,7 @@ final class BlockRunner: Sendable {
         _ body: (Range<Int>, UnsafeRawBufferPointer) throws -> Void
     ) throws {
         let evaluator = Evaluator(loaded: loaded)
-        let step =
-            matrix.copied == nil ? max(1, Evaluator.elementsPerBlock / max(1, matrix.columns)) : max(1, rows.count)
+        let step = matrix.copied == nil ? Evaluator.rowsPerBlock(of: matrix) : max(1, rows.count)
         for start in stride(from: rows.lowerBound, to: rows.upperBound, by: step) {
             let part = start..<min(start + step, rows.upperBound)
             try evaluator.withBytes(of: matrix, rows: part) { bytes, overflowed in

@@ -51,6 +51,9 @@ package struct Evaluator {
     /// Elements evaluated at a time: 1 Mi, so that the F32 values of a block and its noise stay near the cache.
     package static let elementsPerBlock = 1 << 20
 
+    /// Elements of each operand in F64 that are combined at a time: what stays in the second-level cache.
+    package static let wideElementsPerBlock = 1 << 14
+
     private let loaded: LoadedSources
 
     package init(loaded: LoadedSources) {
@@ -67,6 +70,7 @@ package struct Evaluator {
             return try withElements(of: tensor, view, rows: rows) { try body($0, 0) }
         }
         let count = rows.count * matrix.columns
+        if matrix.expression.isWide { return try withWideBytes(of: matrix, rows: rows, body) }
         return try withScratch(of: Float.self, count: count) { values in
             try evaluate(matrix.expression, rows: rows, columns: matrix.columns, into: values)
             return try withScratch(of: UInt8.self, count: count * (matrix.dtype.bits / 8)) { bytes in
@@ -84,6 +88,23 @@ package struct Evaluator {
         switch expression {
         case .source(let tensor, let view):
             try withElements(of: tensor, view, rows: rows) { widen($0, tensor.info.dtype, into: out) }
+        case .values(let values):
+            try copy(values, rows: rows, columns: columns, into: out)
+        case .whole(let values, _):
+            try copy(values.resolve(self), rows: rows, columns: columns, into: out)
+        case .concatenated(let axis, let parts):
+            try concatenate(parts, axis, rows: rows, columns: columns, into: out) {
+                try evaluate($0, rows: $1, columns: $2, into: $3)
+            }
+        case .picked(let x, let axis, let order, let width):
+            try pick(x, axis, order, width: width, rows: rows, columns: columns, into: out) {
+                try evaluate($0, rows: $1, columns: $2, into: $3)
+            }
+        case .combined, .lowRank, .aligned:
+            try withScratch(of: Double.self, count: out.count) { wide in
+                try evaluateWide(expression, rows: rows, columns: columns, into: wide)
+                for i in out.indices { out[i] = Float(wide[i]) }
+            }
         case .constant(let value):
             out.update(repeating: value)
         case .random(let key, let distribution, let repeating):
@@ -101,14 +122,14 @@ package struct Evaluator {
             scale(out, by: factor)
         case .perturbed(let x, let relative, let moments, let key):
             try evaluate(x, rows: rows, columns: columns, into: out)
-            let sigma = relative * Float(try moments.resolve(loaded).standardDeviation)
+            let sigma = relative * Float(try moments.resolve(self).standardDeviation)
             withScratch(of: Float.self, count: out.count) { noise in
                 key.fillNormal(noise, from: rows.lowerBound * columns)
                 addScaled(out, UnsafeBufferPointer(noise), sigma)
             }
         case .redrawn(let x, let selection, let moments, let key):
             try evaluate(x, rows: rows, columns: columns, into: out)
-            let known = try moments.resolve(loaded)
+            let known = try moments.resolve(self)
             redraw(selection, key, known, rows: rows, columns: columns, in: out)
         }
     }

@@ -4,16 +4,18 @@ import Synchronization
 
 /// Computes the SHA-256 of the source files while their tensors stream.
 ///
-/// It reads the files in the order the jobs do, a window ahead of them and no more: what it has read is in the page
-/// cache when a job asks for it, so that a byte comes from the disk once.
+/// It follows the jobs through each file, a window ahead of them and no more: what it has read is in the page cache
+/// when a job asks for it, so that a byte comes from the disk once, whether the files are read one after the other or
+/// side by side.
 final class SourceHasher: Sendable {
     private static let window = 128 << 20
     private static let pieceSize = 4 << 20
 
     private let files: [SafetensorsFile]
-    private let starts: [String: Int]
     private struct State {
-        var frontier = 0
+        /// How far the jobs have come in each file that they have begun.
+        var frontiers: [String: Int] = [:]
+        var isFinished = false
         var digests: [String: String] = [:]
     }
     private let state = Mutex(State())
@@ -22,46 +24,58 @@ final class SourceHasher: Sendable {
     /// Hashes `files`, which are sorted by path here as the jobs are.
     init(files: [SafetensorsFile]) {
         self.files = files.sorted { $0.path < $1.path }
-        var starts: [String: Int] = [:]
-        var total = 0
-        for file in self.files {
-            starts[file.path] = total
-            total += file.size
-        }
-        self.starts = starts
     }
 
     /// The digests by path, in lower-case hexadecimal, once `run` has returned.
     var digests: [String: String] { state.withLock { $0.digests } }
 
-    /// Tells how far the jobs have come; nil when they have read all.
-    func advance(to position: SourcePosition?) {
-        let reached = position.map { (starts[$0.file] ?? 0) + $0.offset } ?? Int.max / 2
-        state.withLock { $0.frontier = max($0.frontier, reached) }
+    /// Tells how far the jobs have come in some files.
+    func advance(to positions: [SourcePosition]) {
+        state.withLock { state in
+            for position in positions {
+                state.frontiers[position.file] = max(state.frontiers[position.file] ?? 0, position.offset)
+            }
+        }
+        signal.notify()
+    }
+
+    /// Tells that the jobs have read all they will.
+    func finish() {
+        state.withLock { $0.isFinished = true }
         signal.notify()
     }
 
     func run(_ stop: StopFlag) throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.pieceSize, alignment: 64)
         defer { buffer.deallocate() }
-        for file in files {
-            var hash = SHA256()
-            let start = starts[file.path] ?? 0
-            var offset = 0
-            while offset < file.size {
-                while state.withLock({ $0.frontier }) + Self.window < start + offset {
-                    if stop.isRaised { return }
-                    signal.wait(milliseconds: 100)
-                }
-                if stop.isRaised { return }
+        var pending = files.map { (file: $0, hash: SHA256(), offset: 0) }
+        while !pending.isEmpty {
+            if stop.isRaised { return }
+            var progressed = false
+            for index in pending.indices {
+                let (file, offset) = (pending[index].file, pending[index].offset)
+                guard offset < file.size, mayRead(file, offset) else { continue }
+                progressed = true
                 let part = UnsafeMutableRawBufferPointer(
                     rebasing: buffer[0..<min(Self.pieceSize, file.size - offset)])
                 try file.readRaw(at: offset, into: part)
-                hash.update(bufferPointer: UnsafeRawBufferPointer(part))
-                offset += part.count
+                pending[index].hash.update(bufferPointer: UnsafeRawBufferPointer(part))
+                pending[index].offset += part.count
             }
-            let digest = hexadecimal(hash.finalize())
-            state.withLock { $0.digests[file.path] = digest }
+            for entry in pending where entry.offset >= entry.file.size {
+                let digest = hexadecimal(entry.hash.finalize())
+                state.withLock { $0.digests[entry.file.path] = digest }
+            }
+            pending.removeAll { $0.offset >= $0.file.size }
+            if !progressed, !pending.isEmpty { signal.wait(milliseconds: 100) }
+        }
+    }
+
+    private func mayRead(_ file: SafetensorsFile, _ offset: Int) -> Bool {
+        state.withLock { state in
+            if state.isFinished { return true }
+            guard let frontier = state.frontiers[file.path] else { return false }
+            return offset < frontier + Self.window
         }
     }
 }

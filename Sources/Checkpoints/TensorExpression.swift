@@ -27,8 +27,8 @@ package struct SourceTensor: Sendable, Hashable {
 /// The values of a matrix `[rows, columns]`, described and not yet computed.
 ///
 /// A tensor of one dimension is a matrix of one column; stacked, transposed and interleaved layouts are views of the
-/// tensor on disk, so that an expression never knows how its operands are stored. Arithmetic is in F32 and rounded once,
-/// to the tensor's dtype, when it is written.
+/// tensor on disk, so that an expression never knows how its operands are stored. Draws, noise and factors are in F32;
+/// what combines several matrices is in F64. Either is rounded once, to the tensor's dtype, when it is written.
 package indirect enum TensorExpression: Sendable {
     /// A view of a tensor on disk.
     case source(SourceTensor, MatrixView)
@@ -37,13 +37,27 @@ package indirect enum TensorExpression: Sendable {
     /// Draws of a keyed generator: the value at `[r, c]` is its draw number `(r / repeating) * columns + c`, so that
     /// `repeating` consecutive rows are the same.
     case random(KeyedRandom, Distribution, repeating: Int)
+    /// Values that are in memory already, row by row.
+    case values([Float])
     /// `factor * x`.
     case scaled(TensorExpression, by: Float)
     /// `x + relative * std(x) * n` with n standard normal: the standard deviation is that of `moments`.
-    case perturbed(TensorExpression, relative: Float, moments: DeferredMoments, key: KeyedRandom)
+    case perturbed(TensorExpression, relative: Float, moments: Deferred<Moments>, key: KeyedRandom)
     /// `x` with the rows or columns of `selection` drawn anew from a normal distribution that has the mean and the
     /// standard deviation of what is replaced.
-    case redrawn(TensorExpression, selection: Selection, moments: DeferredMoments, key: KeyedRandom)
+    case redrawn(TensorExpression, selection: Selection, moments: Deferred<Moments>, key: KeyedRandom)
+    /// Matrices of the same sizes, combined element by element.
+    case combined([TensorExpression], any Combining, rows: Int)
+    /// Matrices one below the other (`rows`) or side by side (`columns`), with the number of rows or columns of each.
+    case concatenated(Selection.Axis, [(expression: TensorExpression, extent: Int)])
+    /// Row or column i is row or column `order[i]` of `x`, which has `columns` columns.
+    case picked(TensorExpression, Selection.Axis, Order, columns: Int)
+    /// `x + scale * b a`, with `a` of `rank` rows and `b` of `rank` columns.
+    case lowRank(TensorExpression, a: TensorExpression, b: TensorExpression, rank: Int, scale: Float)
+    /// Rows chosen by number from one of several matrices, or their weighted mean.
+    case aligned(RowAlignment, own: Int)
+    /// A matrix that can only be computed whole.
+    case whole(Deferred<[Float]>, from: [TensorExpression])
 
     package enum Distribution: Sendable, Hashable {
         /// Mean zero, the given standard deviation.
@@ -52,22 +66,110 @@ package indirect enum TensorExpression: Sendable {
         case uniform(std: Float)
     }
 
+    /// Which rows or columns are picked.
+    package enum Order: Sendable {
+        case fixed([Int])
+        case deferred(Deferred<[Int]>)
+    }
+
     /// The tensors on disk that the values depend on, each with the view taken of it.
     package var sources: [(tensor: SourceTensor, view: MatrixView)] {
+        if case .source(let tensor, let view) = self { return [(tensor, view)] }
+        return operands.flatMap(\.sources)
+    }
+
+    /// The expressions that the values are computed from.
+    var operands: [TensorExpression] {
         switch self {
-        case .source(let tensor, let view): [(tensor, view)]
-        case .constant, .random: []
-        case .scaled(let x, _), .perturbed(let x, _, _, _), .redrawn(let x, _, _, _): x.sources
+        case .source, .constant, .random, .values: []
+        case .scaled(let x, _), .perturbed(let x, _, _, _), .redrawn(let x, _, _, _), .picked(let x, _, _, _): [x]
+        case .combined(let inputs, _, _): inputs
+        case .concatenated(_, let parts): parts.map(\.expression)
+        case .lowRank(let x, let a, let b, _, _): [x, a, b]
+        case .aligned(let alignment, _): alignment.sources
+        case .whole(_, let inputs): inputs
         }
     }
 
-    /// The values that must be known before any element is.
-    package var deferred: DeferredMoments? {
+    /// Whether values must be known before any element is, that depend on whole matrices.
+    package var isDeferred: Bool {
         switch self {
-        case .source, .constant, .random: nil
-        case .scaled(let x, _): x.deferred
-        case .perturbed(_, _, let moments, _), .redrawn(_, _, let moments, _): moments
+        case .perturbed, .redrawn, .whole: true
+        case .picked(_, _, .deferred, _): true
+        case .combined(_, let rule, _) where rule.isDeferred: true
+        default: operands.contains(where: \.isDeferred)
         }
+    }
+
+    /// The largest amount of memory, in bytes, that a deferred value takes.
+    package var workspace: Int {
+        var own = 0
+        switch self {
+        case .whole(let values, _): own = values.workspace
+        case .picked(_, _, .deferred(let order), _): own = order.workspace
+        default: break
+        }
+        return max(own, operands.map(\.workspace).max() ?? 0)
+    }
+
+    /// Whether the values are computed in F64.
+    var isWide: Bool {
+        switch self {
+        case .combined, .lowRank, .aligned: true
+        case .source(let tensor, _): tensor.info.dtype == .f64
+        case .random, .constant, .values, .whole: false
+        default: operands.contains(where: \.isWide)
+        }
+    }
+
+    /// The elements of source tensors that rows `rows` need and that should be read together with them.
+    func needed(rows: Range<Int>) -> [(tensor: SourceTensor, elements: Range<Int>)] {
+        switch self {
+        case .source(let tensor, let view): return [(tensor, view.coveredElements(rows: rows))]
+        case .concatenated(.rows, let parts):
+            var start = 0
+            var result: [(tensor: SourceTensor, elements: Range<Int>)] = []
+            for (expression, extent) in parts {
+                let own = rows.clamped(to: start..<start + extent)
+                if !own.isEmpty { result += expression.needed(rows: own.lowerBound - start..<own.upperBound - start) }
+                start += extent
+            }
+            return result
+        case .picked(let x, .rows, .fixed(let order), _):
+            let own = order[rows]
+            guard let first = own.first, let last = own.last, last - first < 2 * own.count else { return [] }
+            return x.needed(rows: first..<last + 1)
+        case .picked(_, .rows, .deferred, _), .aligned, .whole: return []
+        case .lowRank(let x, let a, let b, let rank, _):
+            return x.needed(rows: rows) + a.needed(rows: 0..<rank) + b.needed(rows: rows)
+        default: return operands.flatMap { $0.needed(rows: rows) }
+        }
+    }
+}
+
+/// Combines matrices of the same sizes element by element.
+package protocol Combining: Sendable {
+    /// Whether values of whole matrices must be known first.
+    var isDeferred: Bool { get }
+    /// Whether a tensor of one dimension must be combined whole.
+    var needsWholeVectors: Bool { get }
+    /// Combines rows `rows` of the inputs, `[rows.count, columns]` each.
+    func combine(
+        _ inputs: [UnsafeBufferPointer<Double>], rows: Range<Int>, columns: Int,
+        into out: UnsafeMutableBufferPointer<Double>, _ evaluator: Evaluator) throws
+}
+
+/// Which row of each of several matrices a row of the result is: how embeddings of different vocabularies line up.
+package final class RowAlignment: Sendable {
+    package let sources: [TensorExpression]
+    package let weights: [Double]
+    /// For each source, the row for each row of the result; -1 where it has none.
+    package let rows: [[Int32]]
+
+    package init(sources: [TensorExpression], weights: [Double], rows: [[Int32]]) {
+        self.sources = sources
+        self.weights = weights
+        self.rows = rows
     }
 }
 
@@ -121,6 +223,13 @@ package struct LazyTensor: Sendable {
     /// Zeros of the same sizes and dtype.
     package var zeroed: LazyTensor {
         LazyTensor(rows: rows, columns: columns, dtype: dtype, expression: .constant(0))
+    }
+
+    /// The same values with another dtype on disk.
+    package func written(as dtype: DType) -> LazyTensor {
+        var result = self
+        result.dtype = dtype
+        return result
     }
 
     /// Rows `range` of a tensor that is still a view of a source; nil otherwise.

@@ -6,8 +6,22 @@ struct WriteJob: Sendable {
     /// Where the job's first source byte lies, in the order of the source files; jobs run in that order.
     let position: SourcePosition?
 
+    /// Where in each source file the job begins to read.
+    var positions: [SourcePosition] {
+        var first: [String: Int] = [:]
+        for output in outputs {
+            for placement in output.placements {
+                for (tensor, view) in placement.tensor.expression.sources {
+                    let offset = tensor.info.begin + view.coveredElements.lowerBound * tensor.elementSize
+                    first[tensor.file.path] = min(first[tensor.file.path] ?? offset, offset)
+                }
+            }
+        }
+        return first.map { SourcePosition(file: $0.key, offset: $0.value) }
+    }
+
     /// Whether a value must be computed from whole matrices before a row can be written.
-    var hasDeferred: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.deferred != nil } } }
+    var hasDeferred: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.isDeferred } } }
 
     /// The rows that can be written a block at a time; nil where the outputs must be made whole.
     var commonRows: Int? {
@@ -23,8 +37,8 @@ struct WriteJob: Sendable {
         var order: [SourceTensor] = []
         for output in outputs {
             for placement in output.placements {
-                for (tensor, view) in placement.tensor.expression.sources {
-                    let cover = view.coveredElements(rows: rows ?? 0..<view.rows)
+                let matrix = placement.tensor
+                for (tensor, cover) in matrix.expression.needed(rows: rows ?? 0..<matrix.rows) {
                     guard !cover.isEmpty else { continue }
                     let size = tensor.elementSize
                     if byTensor[tensor] == nil { order.append(tensor) }

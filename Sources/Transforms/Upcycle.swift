@@ -180,7 +180,7 @@ private struct Upcycling {
             let selection = Selection(projection == .down ? .columns : .rows, units)
             return computed(
                 .redrawn(
-                    cut.expression, selection: selection, moments: DeferredMoments(of: cut, selection: selection),
+                    cut.expression, selection: selection, moments: deferredMoments(of: cut, selection: selection),
                     key: KeyedRandom(seed: options.seed, tensor: name, purpose: "redraw")))
         }
     }
@@ -243,12 +243,12 @@ private final class SharedMoments {
         let layer: Int
         let projection: Role.Projection
     }
-    private var known: [Key: DeferredMoments] = [:]
+    private var known: [Key: Deferred<Moments>] = [:]
 
-    func whole(_ dense: LazyTensor, _ layer: Int, _ projection: Role.Projection) -> DeferredMoments {
+    func whole(_ dense: LazyTensor, _ layer: Int, _ projection: Role.Projection) -> Deferred<Moments> {
         let key = Key(layer: layer, projection: projection)
         if let moments = known[key] { return moments }
-        let moments = DeferredMoments(of: dense)
+        let moments = deferredMoments(of: dense)
         known[key] = moments
         return moments
     }

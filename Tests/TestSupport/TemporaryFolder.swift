@@ -32,9 +32,12 @@ public final class TemporaryFolder: Sendable {
 
 /// The checkpoints under Tests/Fixtures/models: tiny, made by transformers with random weights.
 public enum Fixtures {
-    public static func model(_ name: String) -> String {
+    public static func model(_ name: String) -> String { file("models/\(name)") }
+
+    /// A file or folder under Tests/Fixtures.
+    public static func file(_ name: String) -> String {
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/models/\(name)").path
+            .appendingPathComponent("Fixtures/\(name)").path
     }
 
     public static let dense = [
