@@ -13,6 +13,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         // SHA-256 of source files, with the processor's SHA instructions.
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
+        // Recipes.
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         .target(name: "Formats", path: "Formats", resources: [.embedInCode("architectures")]),
@@ -24,7 +26,11 @@ let package = Package(
             dependencies: [
                 "CPlatform", "Formats", "Numerics", "Safetensors", .product(name: "Crypto", package: "swift-crypto"),
             ]),
-        .target(name: "Transforms", dependencies: ["Checkpoints", "Formats", "Numerics", "Safetensors"]),
+        .target(
+            name: "Transforms",
+            dependencies: [
+                "Checkpoints", "Formats", "Numerics", "Safetensors", .product(name: "Yams", package: "Yams"),
+            ]),
         .target(name: "MoEToolkit", dependencies: ["Checkpoints", "Safetensors", "Transforms"]),
         .target(
             name: "Commands",

@@ -42,11 +42,18 @@ public struct Checkpoint: Sendable {
 
     /// Opens a checkpoint: the configuration and the headers are read and checked against each other, no weights.
     ///
-    /// - Parameter path: a folder, or `org/name[@revision]` in the local Hugging Face cache.
+    /// - Parameter path: a folder, or `org/name[@revision]` in the local Hugging Face cache; one that holds a LoRA
+    ///   adapter is opened with the base that it names.
     /// - Throws: `SafetensorsError` for files that are malformed, unsafe or missing; `CheckpointError` for a family that
     ///   is not known, or a configuration that contradicts itself or the tensors.
     public init(at path: String) throws {
-        self = try CheckpointReader(path: resolveModelPath(path)).read()
+        self = try Checkpoint(at: path, adapterBase: nil)
+    }
+
+    /// The folder's name, for messages.
+    package var name: String {
+        let parts = description.config.file.split(separator: "/")
+        return parts.dropLast().last.map(String.init) ?? description.config.file
     }
 
     /// Whether any layer is a mixture of experts.
@@ -156,14 +163,27 @@ public struct Checkpoint: Sendable {
         let sources = sources
         let writer = CheckpointWriter(
             plan: plan, documents: [("config.json", Array(config.text.utf8))],
-            companions: companions.map { ($0.name, $0.path) }, sources: sources,
-            record: { digests in ("moe-tool.json", Provenance.record(history, sources, digests)) }, options: options)
+            companions: companions, sources: sources,
+            record: { digests in (Provenance.fileName, Provenance.record(history, sources, digests)) }, options: options
+        )
         return try await writer.write(to: output)
     }
 }
 
 /// The record that a checkpoint carries of how it was made.
 enum Provenance {
+    static let fileName = "moe-tool.json"
+
+    /// The steps that a checkpoint says it was made by; none where it does not say, or not so that it can be read: they
+    /// are a record, and no transform depends on them alone.
+    static func steps(in folder: String) -> [JSONObject] {
+        let path = folder + "/" + fileName
+        guard let bytes = try? PosixFile.contents(path, limit: 16 << 20),
+            let record = try? JSON(parsing: bytes, file: path)
+        else { return [] }
+        return (record.object?["steps"]?.array ?? []).compactMap(\.object)
+    }
+
     /// Version, steps and sources: nothing that depends on the machine or the time, so that the same inputs give the
     /// same bytes.
     static func record(_ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String]) -> [UInt8] {

@@ -18,7 +18,8 @@ struct CheckpointReader {
         try match.check()
         return Checkpoint(
             description: description, table: match.table, sources: tensors.files,
-            companions: try Companion.inFolder(path), history: [], warnings: tensors.warnings + match.notes)
+            companions: try Companion.inFolder(path), history: Provenance.steps(in: path),
+            warnings: tensors.warnings + match.notes)
     }
 
     /// The family and the sizes that `config.json` states.

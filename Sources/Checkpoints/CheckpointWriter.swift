@@ -59,8 +59,8 @@ struct CheckpointWriter {
     let plan: WritePlan
     /// Files beside the weights that are known before they are: name and content.
     let documents: [(name: String, bytes: [UInt8])]
-    /// Files to carry over: name and where they are.
-    let companions: [(name: String, path: String)]
+    /// Files to carry over.
+    let companions: [Companion]
     let sources: [SafetensorsFile]
     /// The record of how the checkpoint was made, given the digests of the source files by path.
     let record: @Sendable (_ digests: [String: String]) -> (name: String, bytes: [UInt8])
@@ -215,7 +215,10 @@ struct CheckpointWriter {
     /// comes last.
     private func writeDocuments(in folder: String, _ digests: [String: String]) throws {
         for companion in companions {
-            try PosixFile.copy(companion.path, to: folder + "/" + companion.name)
+            switch companion.content {
+            case .file(let path): try PosixFile.copy(path, to: folder + "/" + companion.name)
+            case .bytes(let bytes): try PosixFile.replace(folder + "/" + companion.name, with: bytes)
+            }
         }
         var all = documents
         let made = record(
@@ -233,7 +236,12 @@ struct CheckpointWriter {
 
     private func checkFreeSpace(for work: WorkFolder, reserved: Bool) throws {
         let parent = WorkFolder.split(work.output).parent
-        let extra = companions.reduce(1 << 20) { $0 + ((try? PosixFile.sizeOf($1.path)) ?? 0) }
+        let extra = companions.reduce(1 << 20) { total, companion in
+            switch companion.content {
+            case .file(let path): total + ((try? PosixFile.sizeOf(path)) ?? 0)
+            case .bytes(let bytes): total + bytes.count
+            }
+        }
         var needed = plan.byteCount + extra
         if reserved {
             for file in plan.files { needed -= PosixFile.allocatedBytes(work.content + "/" + file.name) }
@@ -273,7 +281,10 @@ struct CheckpointWriter {
             hash.update(data: file.header)
         }
         for source in sources.sorted(by: { $0.path < $1.path }) { add("\(source.path) \(source.identity)") }
-        for companion in companions { add(companion.name) }
+        for companion in companions {
+            add(companion.name)
+            if case .bytes(let bytes) = companion.content { hash.update(data: bytes) }
+        }
         return hexadecimal(hash.finalize())
     }
 }

@@ -4,7 +4,18 @@ import Safetensors
 /// The files that go with a checkpoint's weights and are carried over.
 package struct Companion: Sendable, Hashable {
     package let name: String
-    package let path: String
+    package let content: Content
+
+    /// Where what is written comes from.
+    package enum Content: Sendable, Hashable {
+        case file(String)
+        case bytes([UInt8])
+    }
+
+    package init(name: String, content: Content) {
+        self.name = name
+        self.content = content
+    }
 
     private static let names: Set<String> = [
         "generation_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
@@ -25,7 +36,7 @@ package struct Companion: Sendable, Hashable {
             let path = folder + "/" + name
             var status = stat()
             guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-            return Companion(name: name, path: path)
+            return Companion(name: name, content: .file(path))
         }
     }
 

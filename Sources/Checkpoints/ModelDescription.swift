@@ -63,6 +63,19 @@ package struct ModelDescription: Sendable {
         return value
     }
 
+    /// The configuration with one of the sizes changed, under the key that the family reads it from.
+    ///
+    /// - Throws: `CheckpointError` where the size is not read from a single key.
+    package func configuration(setting symbol: String, to value: Int, in config: ModelConfig) throws -> ModelConfig {
+        guard let key = architecture.symbols[symbol]?.text.split(separator: " ").first.map(String.init) else {
+            throw config.failure(.internalFailure, "\(architecture.modelType) has no \(symbol)")
+        }
+        var config = config
+        for spelling in architecture.aliases[key] ?? [] { config.object[spelling] = nil }
+        config.object[key] = JSON(value)
+        return config
+    }
+
     package func sizeIfKnown(_ symbol: String) -> Int? { symbols[symbol] }
     package var layerCount: Int { moeLayers.count }
     /// Whether any layer is a mixture.

@@ -219,13 +219,17 @@ struct RolePlan {
         }
         let part = (role.expert ?? 0) % parts
         let range = part * width..<(part + 1) * width
+        func cut(_ dense: LazyTensor?, _ axis: Selection.Axis = .rows) -> LazyTensor? {
+            guard let dense, range.upperBound <= (axis == .rows ? dense.rows : dense.columns) else { return nil }
+            return axis == .rows ? dense.rows(range) : dense.columns(range)
+        }
         switch role.kind {
         // New in the mixture: there is nothing to compare them with.
         case .router, .routerBias, .routerCorrectionBias, .sharedExpertRouter: break
-        case .expertGate: pair(.experts, feedForward(.gate)?.slicedRows(range))
-        case .expertUp: pair(.experts, feedForward(.up)?.slicedRows(range))
+        case .expertGate: pair(.experts, cut(feedForward(.gate)))
+        case .expertUp: pair(.experts, cut(feedForward(.up)))
         case .expertDown where routedIsZero: break
-        case .expertDown: pair(.experts, feedForward(.down)?.slicedColumns(range)?.scaled(by: factor))
+        case .expertDown: pair(.experts, cut(feedForward(.down), .columns)?.scaled(by: factor))
         // A shared expert whose down projection is zero adds nothing, whatever its other matrices are.
         case .sharedExpertGate where sharedIsZero: break
         case .sharedExpertUp where sharedIsZero: break

@@ -232,19 +232,45 @@ package struct LazyTensor: Sendable {
         return result
     }
 
-    /// Rows `range` of a tensor that is still a view of a source; nil otherwise.
-    package func slicedRows(_ range: Range<Int>) -> LazyTensor? {
-        guard case .source(let tensor, let view) = expression, let part = view.sliced(rows: range) else { return nil }
-        return LazyTensor(
-            rows: range.count, columns: columns, dtype: dtype, expression: .source(tensor, part))
-    }
-
-    /// Columns `range` of a tensor that is still a view of a source; nil otherwise.
-    package func slicedColumns(_ range: Range<Int>) -> LazyTensor? {
-        guard case .source(let tensor, let view) = expression, let part = view.sliced(columns: range) else {
-            return nil
+    /// Rows `range`: a view where the tensor is one, so that it stays a copy. The range must lie within the rows.
+    package func rows(_ range: Range<Int>) -> LazyTensor {
+        if case .source(let tensor, let view) = expression, let part = view.sliced(rows: range) {
+            return LazyTensor(rows: range.count, columns: columns, dtype: dtype, expression: .source(tensor, part))
         }
         return LazyTensor(
-            rows: rows, columns: range.count, dtype: dtype, expression: .source(tensor, part))
+            rows: range.count, columns: columns, dtype: dtype,
+            expression: .picked(expression, .rows, .fixed(Array(range)), columns: columns))
+    }
+
+    /// Columns `range`: a view where the tensor is one. The range must lie within the columns.
+    package func columns(_ range: Range<Int>) -> LazyTensor {
+        if case .source(let tensor, let view) = expression, let part = view.sliced(columns: range) {
+            return LazyTensor(rows: rows, columns: range.count, dtype: dtype, expression: .source(tensor, part))
+        }
+        return LazyTensor(
+            rows: rows, columns: range.count, dtype: dtype,
+            expression: .picked(expression, .columns, .fixed(Array(range)), columns: columns))
+    }
+
+    /// Rows or columns by number.
+    package func picking(_ indices: [Int], _ axis: Selection.Axis) -> LazyTensor {
+        let count = axis == .rows ? rows : columns
+        if indices == Array(0..<count) { return self }
+        return LazyTensor(
+            rows: axis == .rows ? indices.count : rows, columns: axis == .columns ? indices.count : columns,
+            dtype: dtype, expression: .picked(expression, axis, .fixed(indices), columns: columns))
+    }
+
+    /// Matrices one below the other (`rows`) or side by side (`columns`), in the dtype of the first; one alone stays
+    /// what it is.
+    package static func concatenated(_ parts: [LazyTensor], _ axis: Selection.Axis) -> LazyTensor {
+        guard parts.count != 1, let first = parts.first else {
+            return parts.first ?? LazyTensor(rows: 0, columns: 0, dtype: .f32, expression: .constant(0))
+        }
+        return LazyTensor(
+            rows: axis == .rows ? parts.reduce(0) { $0 + $1.rows } : first.rows,
+            columns: axis == .columns ? parts.reduce(0) { $0 + $1.columns } : first.columns,
+            dtype: first.dtype,
+            expression: .concatenated(axis, parts.map { ($0.expression, axis == .rows ? $0.rows : $0.columns) }))
     }
 }

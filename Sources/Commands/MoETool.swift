@@ -19,7 +19,7 @@ public struct MoETool: AsyncParsableCommand {
             6 verification failed; 70 an internal error; 128+n stopped by signal n.
             """,
         version: ToolVersion.current,
-        subcommands: [Upcycle.self, Inspect.self, Convert.self, Compare.self])
+        subcommands: [Upcycle.self, Merge.self, Inspect.self, Convert.self, Compare.self])
 
     /// An instance that only prints help.
     public init() {}
@@ -28,6 +28,7 @@ public struct MoETool: AsyncParsableCommand {
     public static func run() async -> Never {
         installSignalHandlers()
         do {
+            try RouterArgument.check(CommandLine.arguments)
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

@@ -108,30 +108,7 @@ extension Preservation {
 }
 
 extension LayerSelection: ExpressibleByArgument {
-    public init?(argument: String) {
-        if argument == "all" {
-            self = .all
-            return
-        }
-        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
-        if parts.count == 2, let number = Int(parts[1]), number >= 1 {
-            switch parts[0] {
-            case "every": self = .every(number)
-            case "first-dense": self = .firstDense(number)
-            default: return nil
-            }
-            return
-        }
-        var chosen: Set<Int> = []
-        for item in argument.split(separator: ",", omittingEmptySubsequences: false) {
-            let ends = item.split(separator: "-", omittingEmptySubsequences: false)
-            guard let first = ends.first.flatMap({ Int($0) }), first >= 0, ends.count <= 2,
-                let last = ends.count == 2 ? Int(ends[1]) : first, last >= first, last < 100_000
-            else { return nil }
-            chosen.formUnion(first...last)
-        }
-        self = .listed(chosen)
-    }
+    public init?(argument: String) { self.init(text: argument) }
 }
 
 extension UpcycleOptions.Initialisation: ExpressibleByArgument {

@@ -73,7 +73,8 @@ private struct Upcycling {
         let sharedWidth: Int? =
             !rule.hasSharedExpert ? nil : options.sharedExperts ? inner : rule.smallestSharedWidth(expertWidth)
         let config = try rule.config(
-            source.description, sizes, expertWidth: expertWidth, sharedWidth: sharedWidth, layers: options.layers,
+            source.description, experts: sizes.experts, topK: sizes.topK, expertWidth: expertWidth,
+            sharedWidth: sharedWidth, layers: options.layers,
             normalises: options.normalisesTopK)
         target = try ModelDescription(rule.target, config)
     }
@@ -145,12 +146,7 @@ private struct Upcycling {
         let dense = try carried(.feedForward(layer, projection))
         let part = (role.expert ?? 0) % sizes.parts
         let range = part * expertWidth..<(part + 1) * expertWidth
-        let cut =
-            sizes.parts == 1 ? dense : projection == .down ? dense.slicedColumns(range) : dense.slicedRows(range)
-        guard let cut else {
-            throw CheckpointError(
-                .incompatible, tensor: name, message: "a network that was computed cannot be cut before it is written")
-        }
+        let cut = sizes.parts == 1 ? dense : projection == .down ? dense.columns(range) : dense.rows(range)
         if options.sharedExperts, projection == .down { return cut.zeroed }
         let started = try initialised(cut, of: dense, role, layer, projection, name: name)
         return projection == .down ? started.scaled(by: Float(preservation.factor)) : started
@@ -201,11 +197,7 @@ private struct Upcycling {
             return LazyTensor(rows: view.rows, columns: view.columns, dtype: dense.dtype, expression: .constant(0))
         }
         // Rows of the dense network rather than zeros, so that training the down projection has something to work with.
-        guard let rows = dense.slicedRows(0..<view.rows) else {
-            throw CheckpointError(
-                .incompatible, message: "\(role): a computed network cannot be cut before it is written")
-        }
-        return rows
+        return dense.rows(0..<view.rows)
     }
 
     /// The step for the record: the effective options.

@@ -67,9 +67,8 @@ package struct UpcycleRule: Sendable {
 
     /// The target's configuration.
     func config(
-        _ source: ModelDescription, _ sizes: UpcycleArithmetic, expertWidth: Int, sharedWidth: Int?,
-        layers: LayerSelection,
-        normalises: Bool
+        _ source: ModelDescription, experts: Int, topK: Int, expertWidth: Int, sharedWidth: Int?,
+        layers: LayerSelection, normalises: Bool
     ) throws -> ModelConfig {
         var config = source.config
         // What the dense class assumes for absent keys may not be what the target's class assumes.
@@ -87,14 +86,14 @@ package struct UpcycleRule: Sendable {
             for key in settings?.keys ?? [] { config.object[key] = try setting(settings?[key], source) }
         }
         let minimum = rule["minimumExperts"]?.int ?? 1
-        guard sizes.experts >= minimum else {
+        guard experts >= minimum else {
             throw CheckpointError(
                 .incompatible,
                 message: "a \(target.modelType) needs at least \(minimum) experts, and there would be "
-                    + "\(sizes.experts)")
+                    + "\(experts)")
         }
-        try set(rule["experts"], to: sizes.experts, in: &config)
-        try set(rule["topK"], to: sizes.topK, in: &config)
+        try set(rule["experts"], to: experts, in: &config)
+        try set(rule["topK"], to: topK, in: &config)
         try set(rule["expertInner"], to: expertWidth, in: &config)
         if let shared = rule["sharedInner"]?.object, let sharedWidth {
             let unit = shared["unit"]?.string == "expert_inner" ? expertWidth : 1

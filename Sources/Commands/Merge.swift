@@ -1,0 +1,224 @@
+public import ArgumentParser
+import Checkpoints
+import Safetensors
+public import Transforms
+
+struct Merge: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Merge domain models into a mixture of experts, or into one dense model.",
+        discussion: """
+            Each model's feed-forward networks become experts; everything else is combined by --average \
+            (Branch-Train-MiX). A model may be a mixture itself, or a LoRA adapter.
+
+              moe-tool merge code law math                        # -> code+law+math, top-2
+              moe-tool merge code law --base seed --include-base --average ties --density 0.2
+              moe-tool merge chemistry --into code+law+math       # a further expert, all else untouched
+              moe-tool merge --dense a b --average slerp --t 0.3  # one dense model
+              moe-tool merge recipe.yaml                          # or a mergekit-moe or mergekit-yaml configuration
+            """)
+
+    @Argument(
+        help: "The models: folders, or org/name[@revision] in the local Hugging Face cache; or one recipe (YAML).")
+    var inputs: [String] = []
+
+    @Option(help: "Where the models branched from: what task vectors are relative to.")
+    var base: String?
+
+    @Flag(help: "The base is an expert as well, and part of the average.")
+    var includeBase = false
+
+    @Option(help: "Add the models as experts to this mixture and leave everything else of it as it is.")
+    var into: String?
+
+    @Flag(help: "Merge to one model of the same family instead of a mixture.")
+    var dense = false
+
+    @Option(name: .shortAndLong, help: "Experts a token is routed to; by default 2.")
+    var topK: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "The family of the result; by default the first that the models' family goes to.", valueName: "model_type"))
+    var target: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How everything but the experts is combined: \(MergeMethod.allCases.map(\.rawValue).joined(separator: ", ")).",
+            valueName: "method"))
+    var average: MergeMethod = .linear
+
+    @Option(help: ArgumentHelp("The models' weights, in their order; by default equal.", valueName: "w,w,..."))
+    var weights: NumberList?
+
+    @Option(
+        help: ArgumentHelp("The share of a task vector that is kept, for all or each; by default 0.5.", valueName: "d"))
+    var density: NumberList?
+
+    @Option(help: "The factor on the combined task vectors; by default 1.")
+    var lambda: Double?
+
+    @Option(help: "slerp's share of the way from the first model to the second; by default 0.5.")
+    var t: Double?
+
+    @Option(help: "Divide the sum by the weights: on or off; by default as the method has it.")
+    var normalize: Switch?
+
+    @Option(help: "Scale sparsified task vectors up: paper (1/probability of being kept), l1 (mergekit's way) or none.")
+    var rescale: Rescaling?
+
+    @Option(help: "breadcrumbs: the share of the largest entries that is dropped; by default 0.01.")
+    var gamma: Double?
+
+    @Option(help: "della: half the range of the probabilities of being kept; by default 0.15.")
+    var epsilon: Double?
+
+    @Option(help: "sce: the share of entries with the highest variance; by default 1.")
+    var selectTopk: Double?
+
+    @Option(
+        help: ArgumentHelp(
+            "What the routers' new rows start from: random[:std] (0.02), uniform[:std], zero or file:ROUTER.safetensors.",
+            valueName: "rows"))
+    var router: RouterArgument?
+
+    @Option(help: "Reconcile different vocabularies by token: base, union or intersect.")
+    var vocab: VocabularyChoice?
+
+    @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
+    var layers: LayerSelection = .all
+
+    @Option(help: "Divide the gates of the selected experts by their sum, where the family has a choice: on or off.")
+    var normTopk: Switch = .on
+
+    @Option(
+        help: "The factor on the down projections of split or blended experts; by default it keeps the output's size.")
+    var scale: Float?
+
+    @Flag(help: "Refuse models without a tokenizer.")
+    var requireTokenizer = false
+
+    @Option(help: "The seed of every random draw.")
+    var seed: UInt64 = 0
+
+    @OptionGroup var writing: WritingOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if inputs.isEmpty { throw ValidationError("name the models to merge, or a recipe") }
+        if dense, into != nil { throw ValidationError("--dense and --into exclude each other") }
+    }
+
+    func run() async throws {
+        var writing = writing
+        var recipe: MergeRecipe
+        if inputs.count == 1, inputs[0].hasSuffix(".yaml") || inputs[0].hasSuffix(".yml") {
+            recipe = try MergeRecipe(contentsOf: inputs[0])
+            if let output = recipe.output, writing.output == nil { writing.output = output }
+        } else {
+            recipe = MergeRecipe(models: inputs)
+        }
+        try apply(to: &recipe, &writing)
+        let merged = try recipe.merged()
+        let output = writing.output ?? recipe.defaultOutput
+        try await write(
+            merged, to: output, writing: writing, common: common, remarks: recipe.remarks(merged), details: [:])
+    }
+
+    /// What the command line says, over what a recipe says.
+    private func apply(to recipe: inout MergeRecipe, _ writing: inout WritingOptions) throws {
+        if let base { recipe.base = base }
+        if let into { recipe.into = into }
+        if dense { recipe.isDense = true }
+        var options = recipe.options
+        if includeBase { options.includesBase = true }
+        if let topK { options.topK = topK }
+        if let target { options.target = target }
+        if average != .linear { options.average = average }
+        if let weights {
+            guard weights.values.count == recipe.models.count else {
+                throw ValidationError(
+                    "--weights has \(weights.values.count) numbers for \(recipe.models.count) models")
+            }
+            options.settings.weights = weights.values.map { .value($0) }
+        }
+        if let density {
+            guard density.values.count == 1 || density.values.count == recipe.models.count else {
+                throw ValidationError(
+                    "--density has \(density.values.count) numbers for \(recipe.models.count) models: give one, or one each"
+                )
+            }
+            options.settings.densities =
+                density.values.count == 1 ? [] : density.values.map { .value($0) }
+            if density.values.count == 1 { options.settings.density = .value(density.values[0]) }
+        }
+        if let lambda { options.settings.lambda = .value(lambda) }
+        if let t { options.settings.t = .value(t) }
+        if let normalize { options.settings.normalises = normalize == .on }
+        if let rescale { options.settings.rescaling = rescale }
+        if let gamma { options.settings.gamma = .value(gamma) }
+        if let epsilon { options.settings.epsilon = .value(epsilon) }
+        if let selectTopk { options.settings.selectTopK = .value(selectTopk) }
+        if let vocab { options.vocabulary = vocab }
+        if layers != .all { options.layers = layers }
+        if normTopk == .off { options.normalisesTopK = false }
+        if let scale { options.scale = scale }
+        if requireTokenizer { options.requiresTokenizer = true }
+        if seed != 0 { options.seed = seed }
+        if let dtype = try writing.parsedDType() { options.dtype = dtype }
+        // One option for how the networks become experts, and for how the experts lie on disk.
+        if let layout = writing.layout, let arrangement = MergeOptions.ExpertArrangement(text: layout) {
+            options.arrangement = arrangement
+            writing.layout = nil
+        }
+        recipe.options = options
+        if let router { recipe.choose(router: router.rows) }
+    }
+}
+
+/// Numbers with commas between them.
+struct NumberList: ExpressibleByArgument, Sendable {
+    let values: [Double]
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+        guard !parts.isEmpty, parts.allSatisfy({ $0?.isFinite == true }) else { return nil }
+        values = parts.compactMap { $0 }
+    }
+}
+
+/// What `--router` says.
+struct RouterArgument: ExpressibleByArgument, Sendable {
+    let rows: MergeOptions.RouterRows
+
+    /// Those that are measured with a forward pass.
+    private static let measured = [
+        "embed", "hidden", "hidden_avg", "hidden_last", "cheap_embed", "domain", "centroids",
+    ]
+
+    init?(argument: String) {
+        guard let rows = MergeOptions.RouterRows(text: argument) else { return nil }
+        self.rows = rows
+    }
+
+    /// - Throws: `ValidationError` for a choice that this version cannot make yet.
+    static func check(_ arguments: [String]) throws {
+        for (index, argument) in arguments.enumerated() {
+            let value =
+                argument.hasPrefix("--router=")
+                ? String(argument.dropFirst("--router=".count))
+                : argument == "--router" && index + 1 < arguments.count ? arguments[index + 1] : ""
+            let name = value.split(separator: ":").first.map(String.init) ?? ""
+            guard measured.contains(name) else { continue }
+            throw ValidationError(
+                "--router \(value): router rows measured on text need a forward pass, which this version does not have; "
+                    + "choose random[:std], uniform[:std], zero or file:ROUTER.safetensors")
+        }
+    }
+}
+
+extension MergeMethod: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+}
+
+extension Rescaling: ExpressibleByArgument {}
+extension VocabularyChoice: ExpressibleByArgument {}
