@@ -36,6 +36,7 @@ extension Architecture {
         ignored = try object["ignored"].map { try parser.strings($0, "ignored") } ?? []
         ignoresLayersBeyondCount = object["ignoresLayersBeyondCount"]?.bool ?? false
         upcycling = object["upcycle"]?.object
+        densification = object["densify"]?.object
     }
 }
 

@@ -15,6 +15,8 @@ package struct Architecture: Sendable {
     package let router: Router?
     /// How the family is made from dense ones.
     package let upcycling: JSONObject?
+    /// What dense families it can become, and how.
+    package let densification: JSONObject?
 
     let symbols: [String: DimensionExpression]
     let tensors: [TensorTemplate]

@@ -77,6 +77,7 @@ final class BlockRunner: Sendable {
     }
 
     private func blockRows(of job: WriteJob, rows: Int) -> Int {
+        if job.hasWhole { return max(rows, 1) }
         let bytes = job.ranges(rows: nil).reduce(0) { $0 + $1.range.count }
         // What needs whole matrices first is read once if it fits, and block by block again if it does not.
         if job.hasDeferred, bytes <= policy.budget / 2 { return max(rows, 1) }
@@ -128,6 +129,19 @@ final class BlockRunner: Sendable {
             }
         }
         sink.finished(ranges)
+        if job.hasWhole {
+            for output in job.outputs { for entry in output.placements { entry.tensor.expression.release() } }
+        }
+    }
+
+    /// - Throws: `CheckpointError` where a value that needs whole matrices takes more memory than a thread may hold.
+    func checkWorkspace() throws {
+        for job in jobs {
+            let (bytes, tensor) = job.workspace
+            guard bytes <= policy.budget else {
+                throw CheckpointError.insufficientMemory(tensor: tensor, needed: bytes, budget: policy.budget)
+            }
+        }
     }
 
     private func write(

@@ -71,6 +71,7 @@ struct CheckpointWriter {
 
     func write(to output: String) async throws -> WriteReport {
         try refuseOverlap(with: output)
+        try BlockRunner(jobs: plan.jobs, policy: policy, hasher: nil).checkWorkspace()
         let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume)
         do {
             return try await write(in: work)

@@ -6,7 +6,7 @@ package final class Deferred<Value: Sendable>: Sendable {
     /// Bytes that computing and keeping it takes, beside the blocks that are streamed.
     package let workspace: Int
     private let compute: @Sendable (Evaluator) throws -> Value
-    private let known = Mutex<Value?>(nil)
+    fileprivate let known = Mutex<Value?>(nil)
 
     package init(workspace: Int = 0, _ compute: @escaping @Sendable (Evaluator) throws -> Value) {
         self.workspace = workspace
@@ -53,6 +53,11 @@ package func deferredMoments(of tensor: LazyTensor, selection: Selection? = nil)
         }
         return accumulator.moments
     }
+}
+
+extension Deferred {
+    /// Lets go of the value; it is computed again if it is asked for again.
+    func release() { known.withLock { $0 = nil } }
 }
 
 extension Evaluator {

@@ -112,6 +112,18 @@ package indirect enum TensorExpression: Sendable {
         return max(own, operands.map(\.workspace).max() ?? 0)
     }
 
+    /// Whether it holds a matrix that can only be computed whole.
+    var hasWhole: Bool {
+        if case .whole = self { return true }
+        return operands.contains(where: \.hasWhole)
+    }
+
+    /// Lets go of whole matrices that were computed.
+    func release() {
+        if case .whole(let values, _) = self { values.release() }
+        for operand in operands { operand.release() }
+    }
+
     /// Whether the values are computed in F64.
     var isWide: Bool {
         switch self {

@@ -23,6 +23,19 @@ struct WriteJob: Sendable {
     /// Whether a value must be computed from whole matrices before a row can be written.
     var hasDeferred: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.isDeferred } } }
 
+    /// Whether a matrix must be computed whole, and so is best written at once.
+    var hasWhole: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.hasWhole } } }
+
+    /// The largest amount of memory that a deferred value takes, and the tensor that needs it.
+    var workspace: (bytes: Int, tensor: String) {
+        var result = (bytes: 0, tensor: "")
+        for output in outputs {
+            let bytes = output.placements.map { $0.tensor.expression.workspace }.max() ?? 0
+            if bytes > result.bytes { result = (bytes, output.name) }
+        }
+        return result
+    }
+
     /// The rows that can be written a block at a time; nil where the outputs must be made whole.
     var commonRows: Int? {
         guard let rows = outputs.first?.rows, outputs.allSatisfy({ $0.rows == rows && $0.matrix != nil }) else {

@@ -33,7 +33,7 @@ struct Merge: AsyncParsableCommand {
     @Flag(help: "Merge to one model of the same family instead of a mixture.")
     var dense = false
 
-    @Option(name: .shortAndLong, help: "Experts a token is routed to; by default 2.")
+    @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to; by default 2.")
     var topK: Int?
 
     @Option(

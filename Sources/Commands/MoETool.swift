@@ -19,7 +19,7 @@ public struct MoETool: AsyncParsableCommand {
             6 verification failed; 70 an internal error; 128+n stopped by signal n.
             """,
         version: ToolVersion.current,
-        subcommands: [Upcycle.self, Merge.self, Inspect.self, Convert.self, Compare.self])
+        subcommands: [Upcycle.self, Merge.self, Densify.self, Prune.self, Inspect.self, Convert.self, Compare.self])
 
     /// An instance that only prints help.
     public init() {}

@@ -24,7 +24,9 @@ struct Upcycle: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "Copies of the feed-forward network (with --init partition: parts of it).")
     var experts: Int
 
-    @Option(name: .shortAndLong, help: "Copies a token is routed to; by default 2, or all parts of a partition.")
+    @Option(
+        name: [.customShort("k"), .long],
+        help: "Copies a token is routed to; by default 2, or all parts of a partition.")
     var topK: Int?
 
     @Option(

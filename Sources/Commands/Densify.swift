@@ -1,0 +1,96 @@
+import ArgumentParser
+import Checkpoints
+import Safetensors
+import Transforms
+
+struct Densify: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Turn a mixture of experts into a dense checkpoint.",
+        discussion: """
+            Each layer's experts become one feed-forward network. A model that was upcycled becomes the model it came \
+            from, byte for byte; for others this is where training the dense model begins.
+
+              moe-tool densify mixtral-8x7b                        # -> mixtral-8x7b-dense, the experts averaged
+              moe-tool densify --align permutation mixtral-8x7b    # hidden units matched first
+              moe-tool densify --method concatenate split          # a network that was cut into experts, exactly
+
+            Pairs: mixtral -> mistral, llama; qwen2_moe -> qwen2; qwen3_moe -> qwen3; flex_olmo -> olmo2; granitemoe -> \
+            granite; deepseek_v2 and deepseek_v3 to their own with dense layers; olmoe and gpt_oss to their own with one \
+            expert.
+            """)
+
+    @Argument(help: "The mixture: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    var input = "."
+
+    @Option(
+        help: ArgumentHelp(
+            "average, expert:N (or expert:N,N,... by layer), top-neurons, svd or concatenate.", valueName: "method"))
+    var method = "average"
+
+    @Option(help: "permutation: match the experts' hidden units by their weights before they are averaged.")
+    var align: Alignment?
+
+    @Option(help: "Consecutive experts that are parts of one network; by default what moe-tool.json says, or 1.")
+    var granularity: Int?
+
+    @Option(help: "The sum of the selected experts' gates, where they are not normalised; by default top-k / experts.")
+    var gateMass: Double?
+
+    @Option(help: "The mean of the shared expert's gate; by default 0.5.")
+    var sharedGate: Double?
+
+    @Option(help: ArgumentHelp("The dense family; by default the first that there is.", valueName: "model_type"))
+    var target: String?
+
+    @OptionGroup var writing: WritingOptions
+    @OptionGroup var common: CommonOptions
+
+    enum Alignment: String, ExpressibleByArgument, CaseIterable { case permutation }
+
+    func validate() throws { _ = try parsedMethod() }
+
+    private func parsedMethod() throws -> DensifyOptions.Method {
+        let parts = method.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        switch (String(parts[0]), parts.count) {
+        case ("average", 1): return .average
+        case ("top-neurons", 1): return .topNeurons
+        case ("svd", 1): return .svd
+        case ("concatenate", 1): return .concatenate
+        case ("expert", 2):
+            let numbers = parts[1].split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+            guard !numbers.isEmpty, numbers.allSatisfy({ ($0 ?? -1) >= 0 }) else {
+                throw ValidationError(
+                    "--method \(method): give expert:N, or expert:N,N,... with one number for each layer")
+            }
+            return .expert(numbers.compactMap { $0 })
+        case ("usage", _), ("fisher", _), ("learned", _):
+            throw ValidationError(
+                "--method \(method): its statistics are measured with a forward pass, which this version does not have; "
+                    + "choose average, expert:N, top-neurons, svd or concatenate")
+        default:
+            throw ValidationError(
+                "--method \(method): give average, expert:N, top-neurons, svd or concatenate")
+        }
+    }
+
+    func run() async throws {
+        var options = DensifyOptions()
+        options.method = try parsedMethod()
+        options.aligns = align == .permutation
+        options.granularity = granularity
+        options.gateMass = gateMass.map { [$0] } ?? []
+        options.sharedGate = sharedGate.map { [$0] } ?? []
+        options.target = target
+        let (dense, report) = try Checkpoint(at: input).densified(options)
+        let output = writing.output ?? defaultOutput(for: input, suffix: "-dense")
+        var remarks = ["A \(dense.description.architecture.modelType) with \(report.width) hidden units a layer."]
+        if report.granularity > 1 { remarks.append("Every \(report.granularity) experts were joined to one network.") }
+        remarks += report.approximations.map { "This approximates: \($0)." }
+        try await write(
+            dense, to: output, writing: writing, common: common, remarks: remarks,
+            details: [
+                "intermediate_size": JSON(report.width), "granularity": JSON(report.granularity),
+                "approximations": .array(report.approximations.map { .string($0) }),
+            ])
+    }
+}
