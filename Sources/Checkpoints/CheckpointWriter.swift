@@ -260,7 +260,11 @@ struct CheckpointWriter {
         let (parent, name) = WorkFolder.split(output)
         let target = fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
         for source in Set(sources.map { resolvedPath(WorkFolder.split($0.path).parent) }) {
-            guard target == source || target.hasPrefix(source + "/") || source.hasPrefix(target + "/") else { continue }
+            // A file by itself, such as a router's, lies among others; a checkpoint's folder is its own.
+            let isCheckpoint = ["config.json", LowRankAdapter.configName].contains { fileExists(source + "/" + $0) }
+            guard
+                target == source || source.hasPrefix(target + "/") || (isCheckpoint && target.hasPrefix(source + "/"))
+            else { continue }
             throw CheckpointError(
                 .usage, file: output,
                 message: "the output would be the source \(source), or lie inside it, or hold it: choose another folder"

@@ -16,21 +16,21 @@ extension Checkpoint {
     /// - Throws: `CheckpointError`: `incompatible` with a table where the models do not fit together, `usage` for options
     ///   that contradict each other.
     public static func merging(
-        _ models: [Checkpoint], base: Checkpoint? = nil, _ options: MergeOptions = MergeOptions()
+        _ models: [Checkpoint], base: Checkpoint? = nil, options: MergeOptions = MergeOptions()
     ) throws -> Checkpoint {
         try MixtureMerge(models, base: base, options).run()
     }
 
     /// One model of the same family and sizes as the models: an ordinary merge, such as a model soup.
     public static func mergingDense(
-        _ models: [Checkpoint], base: Checkpoint? = nil, _ options: MergeOptions = MergeOptions()
+        _ models: [Checkpoint], base: Checkpoint? = nil, options: MergeOptions = MergeOptions()
     ) throws -> Checkpoint {
         try DenseMerge(models, base: base, options).run()
     }
 
     /// This mixture with the models' networks as new experts; everything outside of the new experts and the new rows of
     /// the routers stays as it is.
-    public func adding(_ models: [Checkpoint], _ options: MergeOptions = MergeOptions()) throws -> Checkpoint {
+    public func adding(_ models: [Checkpoint], options: MergeOptions = MergeOptions()) throws -> Checkpoint {
         try ExpertAddition(self, models, options).run()
     }
 }

@@ -63,11 +63,11 @@ public struct MergeRecipe: Sendable {
         var options = options
         let opened = try models.map { try Checkpoint(at: $0, adapterBase: nil) }
         if let sharedExpert { options.sharedExpert = try Checkpoint(at: sharedExpert) }
-        if let into { return try Checkpoint(at: into).adding(opened, options) }
+        if let into { return try Checkpoint(at: into).adding(opened, options: options) }
         let origin = try base.map { try Checkpoint(at: $0) }
         return isDense
-            ? try Checkpoint.mergingDense(opened, base: origin, options)
-            : try Checkpoint.merging(opened, base: origin, options)
+            ? try Checkpoint.mergingDense(opened, base: origin, options: options)
+            : try Checkpoint.merging(opened, base: origin, options: options)
     }
 
     /// A sibling of the first model, named for all of them.

@@ -1,6 +1,6 @@
 """Writes a mistral-shaped BF16 checkpoint of 1.1 B parameters (2.2 GB) in shards, with nothing but the standard library.
 
-    python make_checkpoint.py OUT
+    python make_checkpoint.py OUT [SEED]
 
 Values are normal with standard deviation 0.02; they repeat after 4 Mi of them, which no copy can tell.
 """
@@ -14,7 +14,7 @@ def bf16(value):
     bits = struct.unpack("<I", struct.pack("<f", value))[0]
     return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16 & 0xFFFF
 
-random.seed(0)
+random.seed(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
 small = struct.pack("<65536H", *(bf16(random.gauss(0, 0.02)) for _ in range(65536)))
 block = b"".join(small[k:] + small[:k] for k in range(0, 64 * 254, 254))
 
