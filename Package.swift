@@ -17,7 +17,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
-        .target(name: "Formats", path: "Formats", resources: [.embedInCode("architectures")]),
+        .target(name: "Formats", path: "Formats", exclude: ["schemas"], resources: [.embedInCode("architectures")]),
         .target(name: "CPlatform"),
         .target(name: "Safetensors", dependencies: ["CPlatform"]),
         .target(name: "Numerics", dependencies: ["CPlatform", "Safetensors"]),

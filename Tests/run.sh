@@ -23,7 +23,8 @@ Examples/quickstart.sh
 step "example: Examples/BuildScript"
 model="$(pwd)/Examples/seed"
 target="$(mktemp -d)"
-(cd Examples/BuildScript && swift run -c release --quiet BuildScript "$model" "$target/moe")
+(cd Examples/BuildScript && swift run -c release --quiet BuildScript "$target" "$model" "$model" "$model" "$model")
+cmp "$model/model.safetensors" "$target/dense/model.safetensors" || fail "densifying the upcycled model did not give it back"
 rm -rf "$target"
 
 if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then

@@ -16,6 +16,8 @@ protocol BlockSink: Sendable {
 final class BlockRunner: Sendable {
     /// Bytes of the sources in memory at a time for what is copied: large enough for the disk's full rate.
     private static let copyBlock = 8 << 20
+    /// And for what is computed: small enough to be in the second-level cache from reading to writing.
+    private static let computedBlock = 1 << 20
 
     struct Policy: Sendable {
         /// Bytes that one thread may hold.
@@ -81,7 +83,8 @@ final class BlockRunner: Sendable {
         let bytes = job.ranges(rows: nil).reduce(0) { $0 + $1.range.count }
         // What needs whole matrices first is read once if it fits, and block by block again if it does not.
         if job.hasDeferred, bytes <= policy.budget / 2 { return max(rows, 1) }
-        let target = min(Self.copyBlock, max(policy.budget / 8, 1 << 16))
+        let isComputed = job.outputs.contains { $0.placements.contains { $0.tensor.copied == nil } }
+        let target = min(isComputed ? Self.computedBlock : Self.copyBlock, max(policy.budget / 8, 1 << 16))
         let widest = job.outputs.map { $0.columns * $0.elementSize }.max() ?? 1
         let perRow = max((bytes + rows - 1) / max(rows, 1), widest, 1)
         return max(1, target / perRow)

@@ -130,8 +130,8 @@ extension Checkpoint {
     ///
     /// - Parameters:
     ///   - path: a folder, or `org/name[@revision]` in the local Hugging Face cache.
-    ///   - adapterBase: the base of an adapter; nil for the one that it names, looked for where it says, beside the
-    ///     adapter and in the cache.
+    ///   - adapterBase: the base of an adapter that names none, or none that is where it says, beside the adapter or in
+    ///     the cache.
     /// - Throws: `SafetensorsError` for files that are malformed, unsafe or missing; `CheckpointError` for a family that
     ///   is not known, or a configuration that contradicts itself or the tensors.
     public init(at path: String, adapterBase: String?) throws {
@@ -141,12 +141,19 @@ extension Checkpoint {
             return
         }
         let adapter = try LowRankAdapter(folder: folder)
-        guard let name = adapterBase ?? adapter.baseName else {
+        var base = adapterBase
+        if let name = adapter.baseName, !name.isEmpty {
+            let beside = folder + "/../" + name
+            if !name.hasPrefix("/"), fileExists(beside) {
+                base = beside
+            } else if adapterBase == nil || (try? resolveModelPath(name)) != nil {
+                base = name
+            }
+        }
+        guard let base else {
             throw CheckpointError(
                 .incompatible, file: folder, message: "the adapter does not name its base: give it with --base")
         }
-        let beside = folder + "/../" + name
-        let base = adapterBase == nil && !name.hasPrefix("/") && fileExists(beside) ? beside : name
         self = try adapter.applied(to: Checkpoint(at: base, adapterBase: nil))
     }
 }

@@ -9,7 +9,7 @@ import Synchronization
 /// side by side.
 final class SourceHasher: Sendable {
     private static let window = 128 << 20
-    private static let pieceSize = 4 << 20
+    private static let pieceSize = 256 << 10
 
     private let files: [SafetensorsFile]
     private struct State {

@@ -57,19 +57,7 @@ package func narrow(
     case .f64:
         for i in 0..<count { to.storeBytes(of: Double(from[i]), toByteOffset: 8 * i, as: Double.self) }
     case .bf16:
-        var over: UInt32 = 0
-        for i in 0..<count {
-            let bits = from[i].bitPattern
-            let magnitude = bits & 0x7FFF_FFFF
-            let rounded = (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16
-            let quiet = (bits >> 16) | 0x40
-            to.storeBytes(
-                of: UInt16(truncatingIfNeeded: magnitude > 0x7F80_0000 ? quiet : rounded), toByteOffset: 2 * i,
-                as: UInt16.self)
-            // Finite, and rounds to infinity: from halfway between the largest BF16 and the next power of two.
-            over &+= magnitude >= 0x7F7F_8000 && magnitude < 0x7F80_0000 ? 1 : 0
-        }
-        overflowed = Int(over)
+        overflowed = cplatform_f32_to_bf16(from, to, count)
     case .f16:
         cplatform_f32_to_f16(from, to, count)
         var over: UInt32 = 0
@@ -92,22 +80,8 @@ package func nonFiniteCount(_ source: UnsafeRawBufferPointer, _ dtype: DType) ->
     var count = 0
     switch dtype {
     case .bf16, .f16:
-        let mask: UInt16 = dtype == .bf16 ? 0x7F80 : 0x7C00
-        // Counted in lanes of 16 bits, which the compiler vectorises, and summed before they overflow.
-        let total = source.count / 2
-        for start in stride(from: 0, to: total, by: 32_768) {
-            var lane: UInt16 = 0
-            for i in start..<min(start + 32_768, total) {
-                let bits = from.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)
-                lane &+= bits & mask == mask ? 1 : 0
-            }
-            count += Int(lane)
-        }
-    case .f32:
-        for i in 0..<source.count / 4 {
-            let bits = from.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self)
-            count &+= bits & 0x7F80_0000 == 0x7F80_0000 ? 1 : 0
-        }
+        count = cplatform_count_masked_u16(from, source.count / 2, dtype == .bf16 ? 0x7F80 : 0x7C00)
+    case .f32: count = cplatform_count_masked_u32(from, source.count / 4, 0x7F80_0000)
     case .f64:
         for i in 0..<source.count / 8 {
             count &+= from.loadUnaligned(fromByteOffset: 8 * i, as: Double.self).isFinite ? 0 : 1

@@ -1,3 +1,4 @@
+import CPlatform
 package import Safetensors
 
 /// Reads little-endian floating-point values into F64, exactly.
@@ -10,13 +11,8 @@ package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target
     guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return }
     switch dtype {
     case .f64: UnsafeMutableRawPointer(to).copyMemory(from: from, byteCount: count * 8)
-    case .f32:
-        for i in 0..<count { to[i] = Double(from.loadUnaligned(fromByteOffset: 4 * i, as: Float.self)) }
-    case .bf16:
-        for i in 0..<count {
-            let bits = UInt32(from.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self)) << 16
-            to[i] = Double(Float(bitPattern: bits))
-        }
+    case .f32: cplatform_f32_to_f64(from, to, count)
+    case .bf16: cplatform_bf16_to_f64(from, to, count)
     default:
         withUnsafeTemporaryAllocation(of: Float.self, capacity: min(count, 4096)) { scratch in
             let size = max(dtype.bits / 8, 1)
@@ -55,7 +51,9 @@ package func narrow(
             } else {
                 // F32 has more than two bits beyond any narrower type, so that rounding to odd first and to the nearest
                 // then is rounding once.
-                for i in start..<end { scratch[i - start] = roundedToOdd(from[i]) }
+                // (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding
+                // to odd").
+                if let target = scratch.baseAddress { cplatform_round_to_odd(from + start, target, end - start) }
             }
             let part = UnsafeBufferPointer(rebasing: scratch[0..<end - start])
             let bytes = UnsafeMutableRawBufferPointer(start: to + start * size, count: part.count * size)
@@ -63,18 +61,4 @@ package func narrow(
         }
     }
     return overflowed
-}
-
-/// The value cut to F32, with the last bit set where anything was cut off (Boldo and Melquiond 2008, "Emulation of FMA
-/// and correctly rounded sums: proved algorithms using rounding to odd").
-@inline(__always)
-func roundedToOdd(_ value: Double) -> Float {
-    let nearest = Float(value)
-    let back = Double(nearest)
-    if back == value || nearest.isNaN { return nearest }
-    // Towards zero, then odd: of the two neighbours of the value, the one whose last bit is set.
-    let truncated =
-        back.magnitude > value.magnitude
-        ? Float(bitPattern: nearest.bitPattern &- 1) : nearest
-    return Float(bitPattern: truncated.bitPattern | 1)
 }

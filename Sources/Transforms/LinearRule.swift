@@ -1,4 +1,5 @@
 import Checkpoints
+import Numerics
 
 /// `factor * sum w_i x_i / divisor`: summed in F64, divided once.
 struct LinearRule: Combining {
@@ -27,14 +28,8 @@ struct LinearRule: Combining {
         _ inputs: [UnsafeBufferPointer<Double>], rows: Range<Int>, columns: Int,
         into out: UnsafeMutableBufferPointer<Double>, _ evaluator: Evaluator
     ) throws {
-        for (index, input) in inputs.enumerated() {
-            let weight = weights[index]
-            if index == 0 {
-                for i in out.indices { out[i] = weight * input[i] }
-            } else {
-                for i in out.indices { out[i] += weight * input[i] }
-            }
-        }
+        out.update(repeating: 0)
+        for (index, input) in inputs.enumerated() { addScaled(out, input, weights[index]) }
         if divisor != 1 { for i in out.indices { out[i] /= divisor } }
         if factor != 1 { for i in out.indices { out[i] *= factor } }
     }

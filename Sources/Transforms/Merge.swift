@@ -113,7 +113,7 @@ struct MergeCombiner {
             let last = models[0].description.layerCount - 1
             return last > 0 ? Double(layer) / Double(last) : 1
         }
-        return role.kind == .embedding ? 0 : 1
+        return role.kind == .embedding ? 0 : options.settings.headDepth
     }
 
     /// With `frozen`, every tensor that is not an expert must be the same in all models.

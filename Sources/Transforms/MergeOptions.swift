@@ -140,6 +140,8 @@ public struct MergeSettings: Sendable, Hashable {
     public var rescaling: Rescaling?
     /// Rows by themselves instead of the whole tensor, for nuslerp and model-stock.
     public var isRowWise = false
+    /// Where along a gradient the final norm and the head are; mergekit has them at its beginning.
+    public var headDepth = 1.0
 
     public init() {}
 

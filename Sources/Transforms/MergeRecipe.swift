@@ -61,7 +61,7 @@ public struct MergeRecipe: Sendable {
             throw CheckpointError(.usage, message: unavailableRouter)
         }
         var options = options
-        let opened = try models.map { try Checkpoint(at: $0, adapterBase: nil) }
+        let opened = try models.map { try Checkpoint(at: $0, adapterBase: base) }
         if let sharedExpert { options.sharedExpert = try Checkpoint(at: sharedExpert) }
         if let into { return try Checkpoint(at: into).adding(opened, options: options) }
         let origin = try base.map { try Checkpoint(at: $0) }
@@ -291,6 +291,7 @@ public struct MergeRecipe: Sendable {
         options.average = try method(recipe, "merge_method") ?? .linear
         options.dtype = try dtype(recipe, "out_dtype") ?? dtype(recipe, "dtype")
         options.settings.density = .value(1)
+        options.settings.headDepth = 0
         for entry in try recipe.list("models", short: "model") ?? [] {
             try entry.check(known: ["model", "parameters"])
             guard let path = try entry.string("model") else { throw entry.failure("model", "a model needs a path") }

@@ -61,8 +61,12 @@ struct RecipeMapping {
     /// - Throws: `CheckpointError` for a key that is not one of these, with the nearest that is.
     func check(known: [String]) throws {
         for key in order where !known.contains(key) {
-            let nearest = known.min { distance(key, $0) < distance(key, $1) }
-            let hint = nearest.map { distance(key, $0) <= max(2, key.count / 3) ? "; did you mean \($0)?" : "" } ?? ""
+            let nearest =
+                known.first { $0.hasPrefix(key) || key.hasPrefix($0) }
+                ?? known.min { distance(key, $0) < distance(key, $1) }.flatMap {
+                    distance(key, $0) <= max(2, key.count / 3) ? $0 : nil
+                }
+            let hint = nearest.map { "; did you mean \($0)?" } ?? ""
             throw failure(key, "no such key\(hint.isEmpty ? "; known are \(known.joined(separator: ", "))" : hint)")
         }
     }

@@ -20,6 +20,12 @@ struct Tool {
     static func run(_ arguments: String..., in folder: String? = nil, environment: [String: String] = [:]) throws
         -> Result
     {
+        try run(list: arguments, in: folder, environment: environment)
+    }
+
+    static func run(list arguments: [String], in folder: String? = nil, environment: [String: String] = [:]) throws
+        -> Result
+    {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
@@ -275,5 +281,43 @@ struct CommandLineTests {
         try process.run()
         process.waitUntilExit()
         #expect(process.terminationStatus == 5)
+    }
+
+    @Test("Merge, densify and prune, as the README has it")
+    func mergeStory() throws {
+        let (a, b) = (
+            try folder.copy(Fixtures.model("mistral"), as: "a"), try folder.copy(Fixtures.model("mistral"), as: "b")
+        )
+        let merged = try Tool.run("merge", a, b)
+        #expect(merged.code == 0, "\(merged.errors)")
+        #expect(merged.output.hasSuffix(folder.path + "/a+b\n"))
+        #expect(merged.output.contains("2 experts, top-2, as a mixtral."))
+        #expect(merged.errors.contains("no tokenizer files in a, b"))
+        let dense = try Tool.run("densify", folder.path + "/a+b")
+        #expect(dense.output.hasSuffix("a+b-dense\n"))
+        #expect(try Tool.run("compare", a, folder.path + "/a+b-dense", "--exact").code == 0)
+        let pruned = try Tool.run("prune", folder.path + "/a+b", "--criterion", "list:1", "-k", "1")
+        #expect(pruned.code == 0, "\(pruned.errors)")
+        #expect(pruned.output.hasSuffix("a+b-1x\n"))
+        let plan = try Tool.run("merge", a, b, "--base", a, "--average", "ties", "-o", folder.path + "/no", "--dry-run")
+        #expect(plan.code == 0)
+        #expect(plan.output.contains("Would write"))
+    }
+
+    @Test(
+        "Merging what does not go together says why",
+        arguments: [
+            (["--average", "ties"], 2, "--base"), (["--average", "mean"], 2, "average"),
+            (["--router", "domain:text"], 2, "forward pass"), (["--router", "normal"], 2, "router"),
+            (["--weights", "1,2,3"], 2, "3 numbers for 2 models"), (["--require-tokenizer"], 4, "no tokenizer files"),
+            (["--layout", "split:5"], 2, "cannot be cut into 5"), (["--top-k", "3"], 2, "1 to 2"),
+            (["--target", "qwen3_moe"], 4, "mistral can become mixtral"), (["--include-base"], 2, "--base"),
+        ])
+    func mergeRefusals(_ arguments: [String], _ code: Int32, _ text: String) throws {
+        let model = try folder.copy(Fixtures.model("mistral"), as: "m")
+        let result = try Tool.run(list: ["merge", model, model, "-o", folder.path + "/out"] + arguments)
+        #expect(result.code == code, "\(result.errors)")
+        #expect(result.errors.contains(text), "\(result.errors)")
+        #expect(folder.names == ["m"])
     }
 }

@@ -9,6 +9,7 @@ swift build -c release --product moe-tool | tail -n 1
 tool="$(swift build -c release --show-bin-path)/moe-tool"
 for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/upcycle.py "$tool"
+    "$python" Tests/Interop/merge.py "$tool"
 done
 if [ -n "${MLX_PYTHON:-}" ]; then
     "$MLX_PYTHON" Tests/Interop/mlx_load.py "$tool"

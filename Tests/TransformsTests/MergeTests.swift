@@ -216,4 +216,51 @@ struct MergeTests {
         #expect(filtered.value(for: "model.layers.0.self_attn.q_proj.weight", depth: 0) == 0.1)
         #expect(filtered.value(for: "model.norm.weight", depth: 0.5) == 2)
     }
+
+    /// Two vocabularies of 96 tokens: the second has the first's tokens from t6 on, six places earlier, and six of its own.
+    private func withTokenizers() throws -> [Checkpoint] {
+        try [(1, 0), (2, 6)].map { seed, first in
+            let path = try folder.variant(of: "mistral", seed: UInt64(seed), as: "t\(seed)")
+            let vocabulary = (0..<96).map { "\"t\($0 + first)\": \($0)" }.joined(separator: ", ")
+            try folder.write(
+                "t\(seed)/tokenizer.json",
+                Array(
+                    #"{"model": {"type": "BPE", "vocab": {\#(vocabulary)}, "merges": []}, "added_tokens": [{"id": 1, "content": "t\#(1 + first)"}]}"#
+                        .utf8))
+            return try Checkpoint(at: path)
+        }
+    }
+
+    @Test("Embedding rows go by their tokens, and the tokenizer with them", arguments: VocabularyChoice.allCases)
+    func vocabularies(_ choice: VocabularyChoice) async throws {
+        let models = try withTokenizers()
+        let refused = try #require(throws: CheckpointError.self) { try Checkpoint.merging(models) }
+        #expect(refused.message.contains("6 tokens that t1 has not"))
+        #expect(refused.message.contains("90 under other ids"))
+        #expect(refused.message.contains("--vocab"))
+        var options = MergeOptions()
+        options.vocabulary = choice
+        let path = try await write(Checkpoint.merging(models, options: options))
+        let name = "model.embed_tokens.weight"
+        let (a, b) = (try folder.floats(folder.path + "/t1", name), try folder.floats(folder.path + "/t2", name))
+        let merged = try folder.floats(path, name)
+        let count = choice == .base ? 96 : choice == .union ? 102 : 90
+        #expect(merged.count == count * 32)
+        #expect(try Checkpoint(at: path).description.size("vocab") == count)
+        // The first of the result that both have is t6: row 6 of the one, row 0 of the other.
+        let both = choice == .intersect ? 0 : 6
+        for i in 0..<32 {
+            #expect(merged[both * 32 + i] == Float((Double(a[6 * 32 + i]) + Double(b[i])) / 2))
+            if choice != .intersect { #expect(merged[i] == a[i]) }
+            if choice == .union { #expect(merged[101 * 32 + i] == b[95 * 32 + i]) }
+        }
+        let json = try JSON(
+            parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: path + "/tokenizer.json"))), file: "tokenizer.json")
+        let vocabulary = json.object?["model"]?.object?["vocab"]?.object
+        #expect(vocabulary?["t6"]?.int == both)
+        #expect(vocabulary?["t0"]?.int == (choice == .intersect ? nil : 0))
+        // t7 is an added token of the second model, and joins those of the union only where it is new; t1 is the first's.
+        let added = json.object?["added_tokens"]?.array?.compactMap { $0.object?["content"]?.string }
+        #expect(added == (choice == .intersect ? [] : ["t1"]))
+    }
 }

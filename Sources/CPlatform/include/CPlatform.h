@@ -21,4 +21,21 @@ void cplatform_f16_to_f32(const void *from, float *to, size_t count);
 /// Single precision to IEEE half, to nearest even; NaN stays NaN, too large becomes infinite.
 void cplatform_f32_to_f16(const float *from, void *to, size_t count);
 
+// Conversions and sums, at any alignment of what is not typed.
+
+/// How many 16-bit values have all bits of `mask`.
+size_t cplatform_count_masked_u16(const void *from, size_t count, uint16_t mask);
+/// How many 32-bit values have all bits of `mask`.
+size_t cplatform_count_masked_u32(const void *from, size_t count, uint32_t mask);
+/// BF16 to double; exact.
+void cplatform_bf16_to_f64(const void *from, double *to, size_t count);
+/// Single precision to double; exact.
+void cplatform_f32_to_f64(const void *from, double *to, size_t count);
+/// Double to single, cut, with the last bit set where anything was cut off.
+void cplatform_round_to_odd(const double *from, float *to, size_t count);
+/// Single precision to BF16, to nearest even; NaN stays NaN. How many finite values became infinite.
+size_t cplatform_f32_to_bf16(const float *from, void *to, size_t count);
+/// to[i] += factor * from[i], each product rounded before it is added.
+void cplatform_add_scaled_f64(double *to, const double *from, double factor, size_t count);
+
 #endif
