@@ -109,14 +109,14 @@ final class BlockRunner: Sendable {
         guard rows != nil || bytes <= policy.budget else {
             throw CheckpointError.insufficientMemory(tensor: job.outputs[0].name, needed: bytes, budget: policy.budget)
         }
-        var bad: (tensor: String, count: Int)?
+        var bad: (tensor: SourceTensor, count: Int)?
         for (tensor, range) in needed {
             try loaded.load(tensor, range)
             guard tensor.info.dtype.isConvertible, let data = loaded.bytes(tensor, range) else { continue }
             let count = nonFiniteCount(data, tensor.info.dtype)
             if count > 0 {
-                bad = (tensor.info.name, count)
-                nonfinite.withLock { $0[tensor.info.name, default: 0] += count }
+                bad = (tensor, count)
+                nonfinite.withLock { $0["\(escaped(tensor.file.path)): \(escaped(tensor.info.name))", default: 0] += count }
             }
         }
         for output in job.outputs {

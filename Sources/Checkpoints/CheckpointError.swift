@@ -71,9 +71,9 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
                 + "or let them become infinite with --allow-overflow")
     }
 
-    static func nonfinite(tensor: String, count: Int, making output: String) -> CheckpointError {
+    static func nonfinite(tensor: SourceTensor, count: Int, making output: String) -> CheckpointError {
         CheckpointError(
-            .incompatible, tensor: tensor,
+            .incompatible, file: tensor.file.path, tensor: tensor.info.name,
             message:
                 "\(count) values are NaN or infinite, and \(escaped(output)) is computed from it: repair the source, "
                 + "or compute with them with --allow-nonfinite")

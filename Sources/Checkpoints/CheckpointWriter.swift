@@ -164,7 +164,7 @@ struct CheckpointWriter {
         }
         try await runOnThreads(bodies)
         return runner.nonfiniteCounts.sorted { $0.key < $1.key }.map { name, count in
-            "\(escaped(name)): \(count) values are NaN or infinite; they were copied as they are"
+            "\(name): \(count) values are NaN or infinite, and were kept"
         }
     }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Numerics
 import Safetensors
 
@@ -12,25 +13,15 @@ package func withScratch<T: BitwiseCopyable, R>(
 
 /// The byte ranges of source tensors that are in memory for the block at hand.
 package final class LoadedSources {
-    private var ranges: [(tensor: SourceTensor, range: Range<Int>, bytes: UnsafeMutableRawBufferPointer)] = []
+    private var ranges: [(tensor: SourceTensor, range: Range<Int>, bytes: PageBuffer)] = []
 
     package init() {}
 
-    deinit {
-        for entry in ranges { entry.bytes.deallocate() }
-    }
-
     /// Reads bytes `range` of `tensor`'s data.
     package func load(_ tensor: SourceTensor, _ range: Range<Int>) throws {
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(range.count, 1), alignment: 64)
-        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[0..<range.count])
-        do {
-            try tensor.file.read(tensor.info, from: range.lowerBound, into: part)
-        } catch {
-            bytes.deallocate()
-            throw error
-        }
-        ranges.append((tensor, range, bytes))
+        let buffer = try PageBuffer(count: range.count)
+        try tensor.file.read(tensor.info, from: range.lowerBound, into: buffer.bytes)
+        ranges.append((tensor, range, buffer))
     }
 
     /// The bytes `range` of `tensor`, if they are in memory.
@@ -40,9 +31,39 @@ package final class LoadedSources {
                 continue
             }
             let start = range.lowerBound - entry.range.lowerBound
-            return UnsafeRawBufferPointer(rebasing: entry.bytes[start..<start + range.count])
+            return UnsafeRawBufferPointer(rebasing: entry.bytes.bytes[start..<start + range.count])
         }
         return nil
+    }
+}
+
+/// Memory that goes back to the system when it is released: blocks of changing sizes would leave holes in the heap, which
+/// add up to more than the budget.
+private final class PageBuffer {
+    let bytes: UnsafeMutableRawBufferPointer
+    private let mapped: Int
+
+    /// From this size on; smaller ones are quicker from the heap.
+    private static let threshold = 512 << 10
+
+    init(count: Int) throws {
+        guard count >= Self.threshold else {
+            mapped = 0
+            let all = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
+            bytes = UnsafeMutableRawBufferPointer(rebasing: all[0..<count])
+            return
+        }
+        let address = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let address, address != MAP_FAILED else {
+            throw CheckpointError(
+                .io, message: "the system has no \(byteText(count)) of memory left: lower --memory or --threads")
+        }
+        mapped = count
+        bytes = UnsafeMutableRawBufferPointer(start: address, count: count)
+    }
+
+    deinit {
+        if mapped > 0 { munmap(bytes.baseAddress, mapped) } else { bytes.baseAddress?.deallocate() }
     }
 }
 
