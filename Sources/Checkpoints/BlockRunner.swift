@@ -116,7 +116,9 @@ final class BlockRunner: Sendable {
             let count = nonFiniteCount(data, tensor.info.dtype)
             if count > 0 {
                 bad = (tensor, count)
-                nonfinite.withLock { $0["\(escaped(tensor.file.path)): \(escaped(tensor.info.name))", default: 0] += count }
+                nonfinite.withLock {
+                    $0["\(escaped(tensor.file.path)): \(escaped(tensor.info.name))", default: 0] += count
+                }
             }
         }
         for output in job.outputs {
