@@ -26,6 +26,7 @@ let package = Package(
             dependencies: [
                 "CPlatform", "Formats", "Numerics", "Safetensors", .product(name: "Crypto", package: "swift-crypto"),
             ]),
+        .target(name: "Tokenizers", dependencies: ["Safetensors"]),
         .target(
             name: "Transforms",
             dependencies: [
@@ -35,7 +36,7 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "MoEToolkit", "Safetensors", "Transforms",
+                "CPlatform", "Checkpoints", "MoEToolkit", "Safetensors", "Tokenizers", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
@@ -43,6 +44,7 @@ let package = Package(
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
         .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport"]),
+        .testTarget(name: "TokenizersTests", dependencies: ["Safetensors", "TestSupport", "Tokenizers"]),
         .testTarget(
             name: "TransformsTests",
             dependencies: ["Checkpoints", "Numerics", "Safetensors", "TestSupport", "Transforms"]),

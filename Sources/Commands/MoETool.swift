@@ -3,6 +3,7 @@ import CPlatform
 import Checkpoints
 import Glibc
 import Safetensors
+import Tokenizers
 import Transforms
 
 /// The `moe-tool` command.
@@ -19,7 +20,10 @@ public struct MoETool: AsyncParsableCommand {
             6 verification failed; 70 an internal error; 128+n stopped by signal n.
             """,
         version: ToolVersion.current,
-        subcommands: [Upcycle.self, Merge.self, Densify.self, Prune.self, Inspect.self, Convert.self, Compare.self])
+        subcommands: [
+            Upcycle.self, Merge.self, Densify.self, Prune.self, Inspect.self, Convert.self, Compare.self,
+            TokenizerCommand.self,
+        ])
 
     /// An instance that only prints help.
     public init() {}
@@ -83,6 +87,9 @@ private struct Failure {
             case .invalidArgument: exitCode = 2
             default: exitCode = 3
             }
+        case let error as TokenizerError:
+            message = error.description
+            exitCode = 4
         default: return nil
         }
     }

@@ -22,7 +22,8 @@ struct Prune: AsyncParsableCommand {
     @Option(help: "Or the share of the experts that goes.")
     var ratio: Double?
 
-    @Option(help: "Which are left: random, or list:N,N,... (reap, frequency, gate-mass and output-norm need statistics).")
+    @Option(
+        help: "Which are left: random, or list:N,N,... (reap, frequency, gate-mass and output-norm need statistics).")
     var criterion = "reap"
 
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to; by default as many as before.")

@@ -1,0 +1,112 @@
+import ArgumentParser
+import Checkpoints
+import Glibc
+import Safetensors
+import Tokenizers
+
+struct TokenizerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tokenizer", abstract: "Encode and decode text with a checkpoint's own tokenizer.",
+        subcommands: [Encode.self, Decode.self])
+
+    struct Encode: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Text on standard input to token ids, as a JSON list.",
+            discussion: """
+                  echo -n "Hello" | moe-tool tokenizer encode mistral-7b
+                  moe-tool tokenizer encode --lines mistral-7b < texts.jsonl     # a list for each line
+                """)
+
+        @Argument(help: "A checkpoint's folder, or a tokenizer.json.")
+        var model: String
+
+        @Flag(help: "Add the special tokens that the tokenizer's template asks for.")
+        var special = false
+
+        @Flag(help: "Each line of the input is a JSON string, or an object with a text.")
+        var lines = false
+
+        func run() throws {
+            let tokenizer = try open(model)
+            let input = try standardInput()
+            guard lines else {
+                try standardOutput(list(tokenizer.encode(input, addsSpecialTokens: special)))
+                return
+            }
+            for (number, line) in input.split(separator: 0x0A).enumerated() {
+                let json = try JSON(parsing: Array(line), file: "standard input, line \(number + 1)")
+                guard let text = json.string ?? json.object?["text"]?.string else {
+                    throw SafetensorsError(
+                        .malformed, file: "standard input, line \(number + 1)",
+                        message: "expected a JSON string, or an object with a text")
+                }
+                try standardOutput(list(tokenizer.encode(text, addsSpecialTokens: special)))
+            }
+        }
+
+        private func list(_ ids: [Int32]) -> String {
+            var text = "["
+            for (index, id) in ids.enumerated() {
+                if index > 0 { text += ", " }
+                text += String(id)
+            }
+            return text + "]"
+        }
+    }
+
+    struct Decode: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Lists of token ids on standard input, one a line, to text.",
+            discussion: "Prints each text as a JSON string on a line of its own; with --raw, as it is.")
+
+        @Argument(help: "A checkpoint's folder, or a tokenizer.json.")
+        var model: String
+
+        @Flag(help: "Keep special tokens.")
+        var special = false
+
+        @Flag(help: "Print the texts as they are, without quotes or line feeds.")
+        var raw = false
+
+        func run() throws {
+            let tokenizer = try open(model)
+            for (number, line) in try standardInput().split(separator: 0x0A).enumerated() {
+                let place = "standard input, line \(number + 1)"
+                let json = try JSON(parsing: Array(line), file: place)
+                guard let ids = json.array, ids.allSatisfy({ $0.int.flatMap { Int32(exactly: $0) } != nil }) else {
+                    throw SafetensorsError(.malformed, file: place, message: "expected a JSON list of token ids")
+                }
+                let text = tokenizer.decode(
+                    ids.compactMap { $0.int.flatMap { Int32(exactly: $0) } }, skipsSpecialTokens: !special)
+                try standardOutput(raw ? text : quoted(text), terminator: raw ? "" : "\n")
+            }
+        }
+    }
+}
+
+private func open(_ model: String) throws -> Tokenizer {
+    if model.hasSuffix(".json") { return try Tokenizer(contentsOf: model) }
+    let path = try resolveModelPath(model) + "/tokenizer.json"
+    guard fileExists(path) else {
+        throw CheckpointError(
+            .incompatible, file: model,
+            message: "there is no tokenizer.json: transformers' save_pretrained of a fast tokenizer writes one")
+    }
+    return try Tokenizer(contentsOf: path)
+}
+
+/// All of standard input.
+private func standardInput() throws -> [UInt8] {
+    var result: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let count = buffer.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else {
+            throw SafetensorsError(
+                .io, file: "standard input", message: "cannot be read: \(String(cString: strerror(errno)))")
+        }
+        if count == 0 { return result }
+        result += buffer[0..<count]
+    }
+}

@@ -1,0 +1,204 @@
+/// Byte-pair encoding (Sennrich et al. 2016, 1508.07909): symbols are joined in the order in which training joined them.
+struct BytePairModel: Sendable {
+    /// Bytes as a dictionary key.
+    struct Key: Hashable, Sendable {
+        let bytes: [UInt8]
+    }
+
+    let vocabulary: [Key: Int32]
+    /// For a pair of tokens, its rank and the token that it makes.
+    let merges: [UInt64: UInt64]
+    let unknown: Int32?
+    let fusesUnknown: Bool
+    let fallsBackToBytes: Bool
+    let ignoresMerges: Bool
+    /// The token of each single byte of a byte-level vocabulary; -1 where there is none.
+    let byteTokens: [Int32]
+    /// The token `<0xNN>` of each byte; -1 where there is none.
+    let fallbackTokens: [Int32]
+
+    static func pair(_ a: Int32, _ b: Int32) -> UInt64 {
+        UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))
+    }
+
+    /// The tokens of a word whose symbols are bytes.
+    func encodeBytes(_ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) {
+        if ignoresMerges, let whole = vocabulary[Key(bytes: ByteAlphabet.spelled(word))] {
+            out.append(whole)
+            return
+        }
+        var symbols: [Int32] = []
+        symbols.reserveCapacity(word.count)
+        for byte in word where byteTokens[Int(byte)] >= 0 { symbols.append(byteTokens[Int(byte)]) }
+        join(&symbols)
+        out += symbols
+    }
+
+    /// The tokens of a text whose symbols are characters.
+    func encodeCharacters(_ text: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) {
+        if ignoresMerges, let whole = vocabulary[Key(bytes: Array(text))] {
+            out.append(whole)
+            return
+        }
+        var symbols: [Int32] = []
+        symbols.reserveCapacity(text.count)
+        var position = 0
+        var endsUnknown = false
+        while position < text.count {
+            let length = max(scalar(text, at: position).length, 1)
+            let bytes = UnsafeBufferPointer(rebasing: text[position..<position + length])
+            position += length
+            if let token = vocabulary[Key(bytes: Array(bytes))] {
+                symbols.append(token)
+                endsUnknown = false
+                continue
+            }
+            if fallsBackToBytes, bytes.allSatisfy({ fallbackTokens[Int($0)] >= 0 }) {
+                symbols += bytes.map { fallbackTokens[Int($0)] }
+                endsUnknown = false
+                continue
+            }
+            guard let unknown else { continue }
+            if !(fusesUnknown && endsUnknown) { symbols.append(unknown) }
+            endsUnknown = true
+        }
+        join(&symbols)
+        out += symbols
+    }
+
+    /// Joins pairs, the lowest rank first and of equal ranks the leftmost.
+    private func join(_ symbols: inout [Int32]) {
+        guard symbols.count > 1 else { return }
+        if symbols.count <= 24 { joinShort(&symbols) } else { joinLong(&symbols) }
+    }
+
+    private func joinShort(_ symbols: inout [Int32]) {
+        while symbols.count > 1 {
+            var best = UInt64.max
+            var place = -1
+            for i in 0..<symbols.count - 1 {
+                guard let merge = merges[Self.pair(symbols[i], symbols[i + 1])] else { continue }
+                if merge >> 32 < best >> 32 || place < 0 {
+                    best = merge
+                    place = i
+                }
+            }
+            guard place >= 0 else { return }
+            symbols[place] = Int32(truncatingIfNeeded: best & 0xFFFF_FFFF)
+            symbols.remove(at: place + 1)
+        }
+    }
+
+    /// A list of symbols and a heap of the pairs that can be joined.
+    private func joinLong(_ symbols: inout [Int32]) {
+        let count = symbols.count
+        var previous = (0..<count).map { $0 - 1 }
+        var next = (0..<count).map { $0 + 1 < count ? $0 + 1 : -1 }
+        var heap = PairHeap()
+        func push(_ left: Int, _ heap: inout PairHeap) {
+            guard left >= 0, next[left] >= 0,
+                let merge = merges[Self.pair(symbols[left], symbols[next[left]])]
+            else { return }
+            heap.push(
+                PairHeap.Entry(
+                    rank: UInt32(truncatingIfNeeded: merge >> 32), position: UInt32(left), left: symbols[left],
+                    right: symbols[next[left]], made: Int32(truncatingIfNeeded: merge & 0xFFFF_FFFF)))
+        }
+        for i in 0..<count - 1 { push(i, &heap) }
+        while let entry = heap.pop() {
+            let left = Int(entry.position)
+            // The pair may have been joined to something else meanwhile.
+            guard symbols[left] == entry.left, next[left] >= 0, symbols[next[left]] == entry.right else { continue }
+            let right = next[left]
+            symbols[left] = entry.made
+            symbols[right] = -1
+            next[left] = next[right]
+            if next[right] >= 0 { previous[next[right]] = left }
+            push(left, &heap)
+            push(previous[left], &heap)
+        }
+        symbols.removeAll { $0 < 0 }
+    }
+}
+
+/// Pairs by rank, then by position.
+private struct PairHeap {
+    struct Entry {
+        let rank: UInt32
+        let position: UInt32
+        let left: Int32
+        let right: Int32
+        let made: Int32
+
+        @inline(__always)
+        var order: UInt64 { UInt64(rank) << 32 | UInt64(position) }
+    }
+
+    private var entries: [Entry] = []
+
+    mutating func push(_ entry: Entry) {
+        entries.append(entry)
+        var child = entries.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            guard entries[child].order < entries[parent].order else { break }
+            entries.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    mutating func pop() -> Entry? {
+        guard let first = entries.first else { return nil }
+        let last = entries.removeLast()
+        guard !entries.isEmpty else { return first }
+        entries[0] = last
+        var parent = 0
+        while true {
+            var smallest = 2 * parent + 1
+            guard smallest < entries.count else { break }
+            if smallest + 1 < entries.count, entries[smallest + 1].order < entries[smallest].order { smallest += 1 }
+            guard entries[smallest].order < entries[parent].order else { break }
+            entries.swapAt(parent, smallest)
+            parent = smallest
+        }
+        return first
+    }
+}
+
+/// GPT-2's letters for bytes: the printable ones stand for themselves, the others for characters from U+0100 on.
+enum ByteAlphabet {
+    /// The character of each byte.
+    static let characters: [UInt32] = {
+        var result = [UInt32](repeating: 0, count: 256)
+        var extra: UInt32 = 256
+        for byte in 0..<256 {
+            let isPrintable = (33...126).contains(byte) || (161...172).contains(byte) || (174...255).contains(byte)
+            result[byte] = isPrintable ? UInt32(byte) : extra
+            if !isPrintable { extra += 1 }
+        }
+        return result
+    }()
+
+    /// The byte of each character; -1 for those that stand for none.
+    static let bytes: [Int16] = {
+        var result = [Int16](repeating: -1, count: 512)
+        for (byte, character) in characters.enumerated() { result[Int(character)] = Int16(byte) }
+        return result
+    }()
+
+    /// The UTF-8 of bytes spelled in the alphabet.
+    static func spelled(_ word: UnsafeBufferPointer<UInt8>) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(word.count + 8)
+        for byte in word {
+            let character = characters[Int(byte)]
+            if character < 0x80 {
+                result.append(UInt8(character))
+            } else {
+                result.append(UInt8(0xC0 | character >> 6))
+                result.append(UInt8(0x80 | character & 0x3F))
+            }
+        }
+        return result
+    }
+}
