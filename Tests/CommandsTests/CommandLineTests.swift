@@ -320,4 +320,15 @@ struct CommandLineTests {
         #expect(result.errors.contains(text), "\(result.errors)")
         #expect(folder.names == ["m"])
     }
+
+    @Test("A tokenizer that is not there or not supported is named")
+    func tokenizerRefusals() throws {
+        let none = try Tool.run("tokenizer", "encode", Fixtures.model("mistral"))
+        #expect(none.code == 4)
+        #expect(none.errors.contains("there is no tokenizer.json"))
+        let path = try folder.write("tokenizer.json", Array(#"{"model": {"type": "Unigram", "vocab": []}}"#.utf8))
+        let other = try Tool.run("tokenizer", "encode", path)
+        #expect(other.code == 4)
+        #expect(other.errors.contains("Unigram"))
+    }
 }
