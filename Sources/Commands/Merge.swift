@@ -43,9 +43,9 @@ struct Merge: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How everything but the experts is combined: \(MergeMethod.allCases.map(\.rawValue).joined(separator: ", ")).",
+            "How everything but the experts is combined, linear by default: \(MergeMethod.allCases.map(\.rawValue).joined(separator: ", ")).",
             valueName: "method"))
-    var average: MergeMethod = .linear
+    var average: MergeMethod?
 
     @Option(help: ArgumentHelp("The models' weights, in their order; by default equal.", valueName: "w,w,..."))
     var weights: NumberList?
@@ -84,11 +84,14 @@ struct Merge: AsyncParsableCommand {
     @Option(help: "Reconcile different vocabularies by token: base, union or intersect.")
     var vocab: VocabularyChoice?
 
-    @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
-    var layers: LayerSelection = .all
+    @Option(help: "Which layers become mixtures: all (the default), every:2, first-dense:1, or a list such as 3,5-9.")
+    var layers: LayerSelection?
 
-    @Option(help: "Divide the gates of the selected experts by their sum, where the family has a choice: on or off.")
-    var normTopk: Switch = .on
+    @Option(
+        help:
+            "Divide the gates of the selected experts by their sum, where the family has a choice: on (the default) or off."
+    )
+    var normTopk: Switch?
 
     @Option(
         help: "The factor on the down projections of split or blended experts; by default it keeps the output's size.")
@@ -97,14 +100,19 @@ struct Merge: AsyncParsableCommand {
     @Flag(help: "Refuse models without a tokenizer.")
     var requireTokenizer = false
 
-    @Option(help: "The seed of every random draw.")
-    var seed: UInt64 = 0
+    @Option(help: "The seed of every random draw; by default 0.")
+    var seed: UInt64?
 
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if inputs.isEmpty { throw ValidationError("name the models to merge, or a recipe") }
+        if case .measured(let text) = router?.choice {
+            throw ValidationError(
+                "--router \(text): router rows measured on text need a forward pass, which this version does not have; "
+                    + "choose random[:std], uniform[:std], zero or file:ROUTER.safetensors")
+        }
         if dense, into != nil { throw ValidationError("--dense and --into exclude each other") }
     }
 
@@ -133,7 +141,7 @@ struct Merge: AsyncParsableCommand {
         if includeBase { options.includesBase = true }
         if let topK { options.topK = topK }
         if let target { options.target = target }
-        if average != .linear { options.average = average }
+        if let average { options.average = average }
         if let weights {
             guard weights.values.count == recipe.models.count else {
                 throw ValidationError(
@@ -159,11 +167,11 @@ struct Merge: AsyncParsableCommand {
         if let epsilon { options.settings.epsilon = .value(epsilon) }
         if let selectTopk { options.settings.selectTopK = .value(selectTopk) }
         if let vocab { options.vocabulary = vocab }
-        if layers != .all { options.layers = layers }
-        if normTopk == .off { options.normalisesTopK = false }
+        if let layers { options.layers = layers }
+        if let normTopk { options.normalisesTopK = normTopk == .on }
         if let scale { options.scale = scale }
         if requireTokenizer { options.requiresTokenizer = true }
-        if seed != 0 { options.seed = seed }
+        if let seed { options.seed = seed }
         if let dtype = try writing.parsedDType() { options.dtype = dtype }
         // One option for how the networks become experts, and for how the experts lie on disk.
         if let layout = writing.layout, let arrangement = MergeOptions.ExpertArrangement(text: layout) {
@@ -171,7 +179,7 @@ struct Merge: AsyncParsableCommand {
             writing.layout = nil
         }
         recipe.options = options
-        if let router { recipe.choose(router: router.rows) }
+        if case .rows(let rows) = router?.choice { recipe.choose(router: rows) }
     }
 }
 
@@ -188,30 +196,25 @@ struct NumberList: ExpressibleByArgument, Sendable {
 
 /// What `--router` says.
 struct RouterArgument: ExpressibleByArgument, Sendable {
-    let rows: MergeOptions.RouterRows
+    enum Choice: Sendable {
+        case rows(MergeOptions.RouterRows)
+        /// Rows that are measured with a forward pass, as the argument has them.
+        case measured(String)
+    }
 
-    /// Those that are measured with a forward pass.
+    let choice: Choice
+
     private static let measured = [
         "embed", "hidden", "hidden_avg", "hidden_last", "cheap_embed", "domain", "centroids",
     ]
 
     init?(argument: String) {
-        guard let rows = MergeOptions.RouterRows(text: argument) else { return nil }
-        self.rows = rows
-    }
-
-    /// - Throws: `ValidationError` for a choice that this version cannot make yet.
-    static func check(_ arguments: [String]) throws {
-        for (index, argument) in arguments.enumerated() {
-            let value =
-                argument.hasPrefix("--router=")
-                ? String(argument.dropFirst("--router=".count))
-                : argument == "--router" && index + 1 < arguments.count ? arguments[index + 1] : ""
-            let name = value.split(separator: ":").first.map(String.init) ?? ""
-            guard measured.contains(name) else { continue }
-            throw ValidationError(
-                "--router \(value): router rows measured on text need a forward pass, which this version does not have; "
-                    + "choose random[:std], uniform[:std], zero or file:ROUTER.safetensors")
+        if let rows = MergeOptions.RouterRows(text: argument) {
+            choice = .rows(rows)
+        } else if argument.split(separator: ":").first.map({ Self.measured.contains(String($0)) }) == true {
+            choice = .measured(argument)
+        } else {
+            return nil
         }
     }
 }

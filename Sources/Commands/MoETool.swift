@@ -32,7 +32,6 @@ public struct MoETool: AsyncParsableCommand {
     public static func run() async -> Never {
         installSignalHandlers()
         do {
-            try RouterArgument.check(CommandLine.arguments)
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

@@ -87,6 +87,3 @@ func symmetricEigenvectors(_ matrix: [Double], size: Int) -> [[Double]] {
     let order = (0..<size).sorted { a[$0 * size + $0] > a[$1 * size + $1] }
     return order.map { Array(v[$0 * size..<($0 + 1) * size]) }
 }
-
-/// e to the power of a number.
-package func exponential(_ x: Double) -> Double { exp(x) }

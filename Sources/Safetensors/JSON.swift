@@ -144,20 +144,8 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
 /// The members of a JSON object in their order.
 package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package private(set) var keys: [String] = []
-    private var values: [Member: JSON] = [:]
-
-    /// Keys are the same where their bytes are: Swift's strings compare by what they look like, and a vocabulary may
-    /// have both spellings of a letter with an accent.
-    private struct Member: Hashable, Sendable {
-        let text: String
-
-        static func == (a: Member, b: Member) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
-
-        func hash(into hasher: inout Hasher) {
-            var text = text
-            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-        }
-    }
+    /// A vocabulary may have both spellings of a letter with an accent.
+    private var values: [ExactText: JSON] = [:]
 
     package init() {}
 
@@ -167,11 +155,11 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
 
     /// A member. One that is set anew keeps its place; a new one comes last; nil removes it.
     package subscript(key: String) -> JSON? {
-        get { values[Member(text: key)] }
+        get { values[ExactText(key)] }
         set {
             if let newValue {
-                if values.updateValue(newValue, forKey: Member(text: key)) == nil { keys.append(key) }
-            } else if values.removeValue(forKey: Member(text: key)) != nil {
+                if values.updateValue(newValue, forKey: ExactText(key)) == nil { keys.append(key) }
+            } else if values.removeValue(forKey: ExactText(key)) != nil {
                 keys.removeAll { $0.utf8.elementsEqual(key.utf8) }
             }
         }

@@ -174,11 +174,11 @@ public struct MergeRecipe: Sendable {
         options.settings.isRowWise = try parameters.bool("row-wise") ?? false
     }
 
-    private mutating func readModelSettings(_ entry: RecipeMapping) throws {
-        options.settings.weights.append(try entry.setting("weight"))
-        options.settings.densities.append(try entry.setting("density"))
-        options.settings.gammas.append(try entry.setting("gamma"))
-        options.settings.epsilons.append(try entry.setting("epsilon"))
+    private mutating func readModelSettings(_ entry: RecipeMapping?) throws {
+        options.settings.weights.append(try entry?.setting("weight"))
+        options.settings.densities.append(try entry?.setting("density"))
+        options.settings.gammas.append(try entry?.setting("gamma"))
+        options.settings.epsilons.append(try entry?.setting("epsilon"))
     }
 
     private mutating func readCommonSettings(
@@ -300,10 +300,7 @@ public struct MergeRecipe: Sendable {
             models.append(path)
             let parameters = try entry.mapping("parameters")
             try parameters?.check(known: ["weight", "density", "gamma", "epsilon"])
-            options.settings.weights.append(try parameters?.setting("weight"))
-            options.settings.densities.append(try parameters?.setting("density"))
-            options.settings.gammas.append(try parameters?.setting("gamma"))
-            options.settings.epsilons.append(try parameters?.setting("epsilon"))
+            try readModelSettings(parameters)
         }
         guard !models.isEmpty else { throw recipe.failure("models", "expected a list of models") }
         if options.average == .slerp {

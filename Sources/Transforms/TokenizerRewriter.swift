@@ -6,7 +6,7 @@ struct TokenizerRewriter {
     /// New ids of tokens that are kept; nil where all keep theirs.
     let ids: [Int: Int]?
     /// Tokens that are appended.
-    let added: [Vocabulary.Token]
+    let added: [ExactText]
     /// The id of the first of them.
     let firstNewID: Int
 
@@ -34,11 +34,11 @@ struct TokenizerRewriter {
         }
         let special = Set(
             (others + [json]).flatMap { $0["added_tokens"]?.array ?? [] }.compactMap { $0.object?["content"]?.string }
-                .map { Vocabulary.Token(text: $0) })
-        var kept: [Vocabulary.Token: Int] = [:]
+                .map { ExactText($0) })
+        var kept: [ExactText: Int] = [:]
         for key in vocabulary.keys {
             guard let id = vocabulary[key]?.int else { continue }
-            if let new = ids.map({ $0[id] }) ?? id { kept[Vocabulary.Token(text: key)] = new }
+            if let new = ids.map({ $0[id] }) ?? id { kept[ExactText(key)] = new }
         }
         for (index, token) in added.enumerated() where !special.contains(token) { kept[token] = firstNewID + index }
         var entries = JSONObject()
@@ -67,7 +67,7 @@ struct TokenizerRewriter {
     private func inferredType(_ model: JSONObject) -> String? { model["merges"] == nil ? nil : "BPE" }
 
     /// The reference's merges whose tokens are there, then the others' that make tokens it did not have.
-    private func merges(_ model: JSONObject, _ others: [JSONObject], _ kept: [Vocabulary.Token: Int]) -> [JSON] {
+    private func merges(_ model: JSONObject, _ others: [JSONObject], _ kept: [ExactText: Int]) -> [JSON] {
         func pair(_ merge: JSON) -> (String, String)? {
             if let text = merge.string, let space = text.firstIndex(of: " ") {
                 return (String(text[..<space]), String(text[text.index(after: space)...]))
@@ -77,7 +77,7 @@ struct TokenizerRewriter {
             }
             return nil
         }
-        func exists(_ text: String) -> Bool { kept[Vocabulary.Token(text: text)] != nil }
+        func exists(_ text: String) -> Bool { kept[ExactText(text)] != nil }
         let own = model["merges"]?.array ?? []
         let isList = own.first?.array != nil
         func written(_ a: String, _ b: String) -> JSON {
@@ -87,11 +87,11 @@ struct TokenizerRewriter {
             pair(merge).map { exists($0) && exists($1) && exists($0 + $1) } ?? false
         }
         let new = Set(added)
-        var seen: Set<Vocabulary.Token> = []
+        var seen: Set<ExactText> = []
         for other in others {
             for merge in other["model"]?.object?["merges"]?.array ?? [] {
-                guard let (a, b) = pair(merge), new.contains(Vocabulary.Token(text: a + b)), exists(a), exists(b),
-                    seen.insert(Vocabulary.Token(text: a + " " + b)).inserted
+                guard let (a, b) = pair(merge), new.contains(ExactText(a + b)), exists(a), exists(b),
+                    seen.insert(ExactText(a + " " + b)).inserted
                 else { continue }
                 result.append(written(a, b))
             }
@@ -110,10 +110,10 @@ struct TokenizerRewriter {
             result.append(.object(object))
         }
         let numbers = Dictionary(added.enumerated().map { ($0.element, firstNewID + $0.offset) }) { first, _ in first }
-        var done: Set<Vocabulary.Token> = []
+        var done: Set<ExactText> = []
         for entry in others.flatMap({ $0["added_tokens"]?.array ?? [] }) {
             guard var object = entry.object, let text = object["content"]?.string,
-                let id = numbers[Vocabulary.Token(text: text)], done.insert(Vocabulary.Token(text: text)).inserted
+                let id = numbers[ExactText(text)], done.insert(ExactText(text)).inserted
             else { continue }
             object["id"] = JSON(id)
             result.append(.object(object))

@@ -3,23 +3,11 @@ import Safetensors
 
 /// The tokens of a model, by their strings, as its tokenizer.json has them.
 struct Vocabulary {
-    /// A token's bytes: Swift's strings are the same where they look the same, and tokens are not.
-    struct Token: Hashable {
-        let text: String
-
-        static func == (a: Token, b: Token) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
-
-        func hash(into hasher: inout Hasher) {
-            var text = text
-            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-        }
-    }
-
     /// The rows of the embedding.
     let rows: Int
-    let ids: [Token: Int]
+    let ids: [ExactText: Int]
     /// Tokens by row; nil where a row stands for none.
-    let tokens: [Token?]
+    let tokens: [ExactText?]
     /// The file's content; nil where the model has none.
     let json: JSONObject?
 
@@ -27,7 +15,7 @@ struct Vocabulary {
 
     init(_ checkpoint: Checkpoint) throws {
         rows = try checkpoint.description.size("vocab")
-        var ids: [Token: Int] = [:]
+        var ids: [ExactText: Int] = [:]
         var json: JSONObject?
         let companion = checkpoint.companions.first { $0.name == Self.fileName }
         if let companion {
@@ -48,7 +36,7 @@ struct Vocabulary {
                     throw CheckpointError(
                         .malformed, file: path, message: "the token \"\(escaped(text))\" has no proper id")
                 }
-                ids[Token(text: text)] = id
+                ids[ExactText(text)] = id
             }
             let model = object["model"]?.object
             if let vocabulary = model?["vocab"]?.object {
@@ -64,7 +52,7 @@ struct Vocabulary {
         }
         self.ids = ids
         self.json = json
-        var tokens = [Token?](repeating: nil, count: rows)
+        var tokens = [ExactText?](repeating: nil, count: rows)
         for (token, id) in ids where id < rows { tokens[id] = token }
         self.tokens = tokens
     }
@@ -115,7 +103,7 @@ struct VocabularyMerge {
             let more = vocabulary.ids.keys.filter { first.ids[$0] == nil }
             let fewer = first.ids.keys.filter { vocabulary.ids[$0] == nil }
             let moved = first.ids.filter { entry in vocabulary.ids[entry.key].map { $0 != entry.value } ?? false }
-            func list(_ tokens: [Vocabulary.Token]) -> String {
+            func list(_ tokens: [ExactText]) -> String {
                 let shown = tokens.map(\.text).sorted(by: utf8Precedes).prefix(3)
                 return shown.map { "\"\(escaped($0))\"" }.joined(separator: ", ") + (tokens.count > 3 ? ", …" : "")
             }
@@ -151,8 +139,8 @@ struct VocabularyMerge {
         self.warnings = warnings
         let first = vocabularies[0]
         // The rows of the result: a token, or a row of the reference that stands for none.
-        var result: [(token: Vocabulary.Token?, row: Int)] = first.tokens.enumerated().map { ($0.element, $0.offset) }
-        var added: [Vocabulary.Token] = []
+        var result: [(token: ExactText?, row: Int)] = first.tokens.enumerated().map { ($0.element, $0.offset) }
+        var added: [ExactText] = []
         switch choice {
         case .base: break
         case .union:
@@ -198,9 +186,9 @@ struct VocabularyMerge {
     }
 
     /// A tensor with a row for each token of the result.
-    func aligned(
-        _ tensor: LazyTensor, of model: Checkpoint, _ role: Role, weights settings: MergeSettings
-    ) -> LazyTensor {
+    ///
+    /// A row that a model does not have is the mean of those of the models that have it.
+    func aligned(_ tensor: LazyTensor, of model: Checkpoint, _ role: Role) -> LazyTensor {
         guard let plan else { return tensor }
         let having = plan.order.filter { $0.table[role] != nil }
         guard let own = having.firstIndex(where: { $0.description.config.file == model.description.config.file }) else {

@@ -302,6 +302,10 @@ struct CommandLineTests {
         let plan = try Tool.run("merge", a, b, "--base", a, "--average", "ties", "-o", folder.path + "/no", "--dry-run")
         #expect(plan.code == 0)
         #expect(plan.output.contains("Would write"))
+        // What the command line says goes before the recipe, also where it says the default.
+        let recipe = try folder.write("recipe.yaml", Array("models: [a, b]\naverage: ties\n".utf8))
+        #expect(try Tool.run("merge", recipe, "--dry-run").errors.contains("--base"))
+        #expect(try Tool.run("merge", recipe, "--average", "linear", "--dry-run", "-o", folder.path + "/no").code == 0)
     }
 
     @Test(
