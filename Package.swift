@@ -18,9 +18,11 @@ let package = Package(
     ],
     targets: [
         .target(name: "Formats", path: "Formats", exclude: ["schemas"], resources: [.embedInCode("architectures")]),
+        .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CPlatform"),
         .target(name: "Safetensors", dependencies: ["CPlatform"]),
-        .target(name: "Numerics", dependencies: ["CPlatform", "Safetensors"]),
+        .target(name: "Numerics", dependencies: ["CBLAS", "CPlatform", "Safetensors"]),
         .target(
             name: "Checkpoints",
             dependencies: [
@@ -32,11 +34,21 @@ let package = Package(
             dependencies: [
                 "Checkpoints", "Formats", "Numerics", "Safetensors", .product(name: "Yams", package: "Yams"),
             ]),
-        .target(name: "MoEToolkit", dependencies: ["Checkpoints", "Safetensors", "Transforms"]),
+        .target(name: "Models", dependencies: ["CPlatform", "Checkpoints", "Numerics", "Safetensors"]),
+        .target(
+            name: "Evaluation",
+            dependencies: ["CZstd", "Checkpoints", "Models", "Numerics", "Safetensors", "Tokenizers", "Transforms"]),
+        .target(
+            name: "Training",
+            dependencies: ["Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers", "Transforms"]),
+        .target(
+            name: "MoEToolkit",
+            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms"]),
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "MoEToolkit", "Safetensors", "Tokenizers", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Safetensors", "Tokenizers",
+                "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
@@ -48,6 +60,14 @@ let package = Package(
         .testTarget(
             name: "TransformsTests",
             dependencies: ["Checkpoints", "Numerics", "Safetensors", "TestSupport", "Transforms"]),
+        .testTarget(
+            name: "ModelsTests", dependencies: ["Checkpoints", "Models", "Numerics", "Safetensors", "TestSupport"]),
+        .testTarget(
+            name: "EvaluationTests",
+            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "TestSupport", "Tokenizers"]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "TestSupport", "Training"]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]

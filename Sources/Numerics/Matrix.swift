@@ -1,0 +1,133 @@
+import Glibc
+import Synchronization
+
+/// A matrix of F32 values, row by row, in memory that is used again when the matrix is gone.
+///
+/// It has one writer at a time; loops over `Workers` write to different rows of it.
+package final class Matrix: @unchecked Sendable {
+    package let rows: Int
+    package let columns: Int
+    /// `rows * columns` values, aligned to 64 bytes.
+    package let values: UnsafeMutablePointer<Float>
+
+    private let capacity: Int
+
+    /// A matrix whose values are whatever was in memory.
+    package init(rows: Int, columns: Int) {
+        self.rows = rows
+        self.columns = columns
+        (values, capacity) = MatrixMemory.take(rows * columns)
+    }
+
+    /// A matrix of zeros.
+    package convenience init(zeros rows: Int, _ columns: Int) {
+        self.init(rows: rows, columns: columns)
+        values.update(repeating: 0, count: count)
+    }
+
+    /// A copy of values that are there row by row.
+    package convenience init(rows: Int, columns: Int, _ values: [Float]) {
+        self.init(rows: rows, columns: columns)
+        for i in 0..<min(count, values.count) { self.values[i] = values[i] }
+    }
+
+    deinit { MatrixMemory.giveBack(values, capacity) }
+
+    /// How many values there are.
+    package var count: Int { rows * columns }
+    package var buffer: UnsafeMutableBufferPointer<Float> {
+        UnsafeMutableBufferPointer(start: values, count: count)
+    }
+    /// The beginning of a row.
+    package func row(_ index: Int) -> UnsafeMutablePointer<Float> { values + index * columns }
+    package subscript(row: Int, column: Int) -> Float {
+        get { values[row * columns + column] }
+        set { values[row * columns + column] = newValue }
+    }
+    /// The values, row by row.
+    package var array: [Float] { Array(UnsafeBufferPointer(start: values, count: count)) }
+
+    package func copy() -> Matrix {
+        let result = Matrix(rows: rows, columns: columns)
+        result.values.update(from: values, count: count)
+        return result
+    }
+}
+
+/// Memory of matrices that are gone, for those to come: the system's fresh pages cost as much as the arithmetic on them.
+package enum MatrixMemory {
+    private struct State {
+        var free: [Int: [UInt]] = [:]
+        var freeBytes = 0
+        var usedBytes = 0
+        var peakBytes = 0
+        var limit = 256 << 20
+    }
+    private static let state = Mutex(State())
+
+    /// What may be kept for matrices to come, in bytes.
+    package static func keep(atMost bytes: Int) {
+        state.withLock { $0.limit = bytes }
+        trim()
+    }
+
+    /// The bytes of all matrices, and the most they ever were.
+    package static var usage: (current: Int, peak: Int) { state.withLock { ($0.usedBytes, $0.peakBytes) } }
+
+    /// Gives all memory that no matrix uses back to the system.
+    package static func trim() {
+        let all = state.withLock { state in
+            let all = state.free
+            state.free = [:]
+            state.freeBytes = 0
+            return all
+        }
+        for (capacity, addresses) in all { for address in addresses { release(address, capacity) } }
+    }
+
+    /// Sizes are rounded up to an eighth of a power of two, so that matrices of similar sizes share memory.
+    private static func rounded(_ count: Int) -> Int {
+        let bytes = max(count, 16) * 4
+        let step = max(1 << max(Int.bitWidth - bytes.leadingZeroBitCount - 4, 0), 4096)
+        return bytes < 4096 ? (bytes + 63) / 64 * 64 : (bytes + step - 1) / step * step
+    }
+
+    fileprivate static func take(_ count: Int) -> (UnsafeMutablePointer<Float>, Int) {
+        let capacity = rounded(count)
+        let address: UInt? = state.withLock { state in
+            state.usedBytes += capacity
+            state.peakBytes = max(state.peakBytes, state.usedBytes)
+            guard let found = state.free[capacity]?.popLast() else { return nil }
+            state.freeBytes -= capacity
+            return found
+        }
+        if let address, let pointer = UnsafeMutablePointer<Float>(bitPattern: address) { return (pointer, capacity) }
+        if capacity >= mappedFrom {
+            let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if let pointer, pointer != MAP_FAILED {
+                return (pointer.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
+            }
+        }
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+        return (raw.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
+    }
+
+    fileprivate static func giveBack(_ pointer: UnsafeMutablePointer<Float>, _ capacity: Int) {
+        let address = UInt(bitPattern: pointer)
+        let isKept = state.withLock { state in
+            state.usedBytes -= capacity
+            guard state.freeBytes + capacity <= state.limit else { return false }
+            state.free[capacity, default: []].append(address)
+            state.freeBytes += capacity
+            return true
+        }
+        if !isKept { release(address, capacity) }
+    }
+
+    private static let mappedFrom = 256 << 10
+
+    private static func release(_ address: UInt, _ capacity: Int) {
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else { return }
+        if capacity >= mappedFrom { munmap(pointer, capacity) } else { pointer.deallocate() }
+    }
+}
