@@ -37,6 +37,7 @@ extension Architecture {
         ignoresLayersBeyondCount = object["ignoresLayersBeyondCount"]?.bool ?? false
         upcycling = object["upcycle"]?.object
         densification = object["densify"]?.object
+        computation = object["compute"]?.object ?? JSONObject()
     }
 }
 
@@ -99,6 +100,6 @@ private struct ArchitectureParser {
         return Architecture.Router(
             score: score, selectsBeforeScoring: object["order"]?.string == "topk-then-softmax",
             renormalization: try string(object["renormalize"], "router.renormalize"),
-            scaleKey: object["scale"]?.string)
+            scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string)
     }
 }

@@ -17,18 +17,25 @@ package struct Architecture: Sendable {
     package let upcycling: JSONObject?
     /// What dense families it can become, and how.
     package let densification: JSONObject?
+    /// What its layers compute beyond what the tensors that are there say: kinds of norms, and the keys of scales, caps
+    /// and windows.
+    package let computation: JSONObject
 
     let symbols: [String: DimensionExpression]
     let tensors: [TensorTemplate]
     let expertLayouts: [(name: String, tensors: [TensorTemplate])]
     /// The keys that say which layers are mixtures.
     package let layerKeys: MoELayerKeys
-    let activation: (keys: [String], supported: [String])
+    /// The keys that name the activation, and its names that are known.
+    package let activation: (keys: [String], supported: [String])
     let ignored: [String]
     let ignoresLayersBeyondCount: Bool
 
     /// The layouts that routed experts may have on disk; the first is written unless another is asked for.
     package var layoutNames: [String] { expertLayouts.map(\.name) }
+
+    /// The sizes that the file names.
+    package var symbolNames: Set<String> { Set(symbols.keys) }
 
     /// Whether the shared expert's output is multiplied by a gate of its own.
     package var hasSharedExpertGate: Bool { tensors.contains { $0.parts.first?.role == .sharedExpertRouter } }
@@ -44,6 +51,10 @@ package struct Architecture: Sendable {
         package let renormalization: String
         /// The configuration key of the factor on the gates.
         package let scaleKey: String?
+        /// How experts are chosen by group; nil where they are not.
+        package let groups: JSONObject?
+        /// The configuration key of the sparse mixer's threshold.
+        package let jitterKey: String?
 
         /// Whether the selected gates sum to one whatever the configuration says.
         package var alwaysRenormalizes: Bool { selectsBeforeScoring || renormalization == "always" }

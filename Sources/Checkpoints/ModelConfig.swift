@@ -26,7 +26,7 @@ package struct ModelConfig: Sendable {
     /// The file's text: two spaces of indentation, a line feed at the end.
     package var text: String { JSON.object(object).serialized() + "\n" }
 
-    func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
+    package func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
         CheckpointError(code, file: file, message: message)
     }
 
@@ -66,9 +66,18 @@ package struct ModelConfig: Sendable {
         throw failure(.malformed, "\(key) must be a whole number, found \(escaped(value.serialized()))")
     }
 
+    /// A finite number.
+    package func double(_ key: String, _ architecture: Architecture) throws -> Double? {
+        guard let value = try value(key, architecture) else { return nil }
+        guard let double = value.double, double.isFinite else {
+            throw failure(.malformed, "\(key) must be a number, found \(escaped(value.serialized()))")
+        }
+        return double
+    }
+
     /// Whether a condition of an architecture file holds: a key that is true, not zero and not empty; with `!`, not so;
     /// several of them joined by `&&`.
-    func holds(_ condition: String, _ architecture: Architecture) throws -> Bool {
+    package func holds(_ condition: String, _ architecture: Architecture) throws -> Bool {
         let terms = condition.split(separator: " && ").map(String.init)
         if terms.count > 1 { return try terms.allSatisfy { try holds($0, architecture) } }
         if condition.hasPrefix("!") { return try !holds(String(condition.dropFirst()), architecture) }

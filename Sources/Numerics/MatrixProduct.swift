@@ -73,49 +73,93 @@ package func blasDescription() -> String {
 /// Leaves threads to `Workers`: BLAS computes on the thread that calls it.
 package func useSingleThreadedBLAS() { openblas_set_num_threads(1) }
 
+/// A product `c = alpha * op(a) op(b) + beta * c` to be computed.
+package struct MatrixProduct {
+    package var a: MatrixSpan
+    package var b: MatrixSpan
+    package var c: MatrixSpan
+    package var transposition: Transposition
+    package var alpha: Float
+    package var beta: Float
+
+    package init(
+        _ a: MatrixSpan, _ b: MatrixSpan, _ transposition: Transposition, into c: MatrixSpan, alpha: Float = 1,
+        beta: Float = 0
+    ) {
+        self.a = a
+        self.b = b
+        self.c = c
+        self.transposition = transposition
+        self.alpha = alpha
+        self.beta = beta
+    }
+
+    /// Rows and columns of the tiles that C is cut into: large enough that packing the operands costs little, enough of
+    /// them for a few threads, and a matter of the sizes alone.
+    private var tile: (rows: Int, columns: Int) {
+        func cut(_ extent: Int, _ target: Int) -> Int {
+            let pieces = max(1, (extent + target / 2) / target)
+            return max(16, ((extent + pieces - 1) / pieces + 15) / 16 * 16)
+        }
+        if c.rows <= 64 { return (max(c.rows, 1), cut(c.columns, 256)) }
+        return (cut(c.rows, 512), cut(c.columns, 1024))
+    }
+
+    /// How many tiles there are.
+    fileprivate var tiles: Int {
+        let tile = tile
+        return ((c.rows + tile.rows - 1) / tile.rows) * ((c.columns + tile.columns - 1) / tile.columns)
+    }
+
+    fileprivate func computeTile(_ index: Int) {
+        let tile = tile
+        let across = (c.columns + tile.columns - 1) / tile.columns
+        let row = index / across * tile.rows
+        let column = index % across * tile.columns
+        let height = min(tile.rows, c.rows - row)
+        let width = min(tile.columns, c.columns - column)
+        var left = a
+        if transposition == .first {
+            left.values += row
+            left.columns = height
+        } else {
+            left.values += row * a.stride
+            left.rows = height
+        }
+        var right = b
+        if transposition == .second {
+            right.values += column * b.stride
+            right.rows = width
+        } else {
+            right.values += column
+            right.columns = width
+        }
+        let target = MatrixSpan(c.values + row * c.stride + column, rows: height, columns: width, stride: c.stride)
+        Numerics.multiply(left, right, transposition, into: target, alpha: alpha, beta: beta)
+    }
+}
+
 extension Workers {
     /// `c = alpha * op(a) op(b) + beta * c`, cut into tiles of C that depend on the sizes alone.
     package func multiply(
         _ a: MatrixSpan, _ b: MatrixSpan, _ transposition: Transposition, into c: MatrixSpan, alpha: Float = 1,
         beta: Float = 0
     ) {
-        let (rowTile, columnTile) = Self.tile(rows: c.rows, columns: c.columns)
-        let across = (c.columns + columnTile - 1) / columnTile
-        let down = (c.rows + rowTile - 1) / rowTile
-        forEach(across * down) { piece in
-            let row = piece / across * rowTile
-            let column = piece % across * columnTile
-            let height = min(rowTile, c.rows - row)
-            let width = min(columnTile, c.columns - column)
-            var left = a
-            if transposition == .first {
-                left.values += row
-                left.columns = height
-            } else {
-                left.values += row * a.stride
-                left.rows = height
-            }
-            var right = b
-            if transposition == .second {
-                right.values += column * b.stride
-                right.rows = width
-            } else {
-                right.values += column
-                right.columns = width
-            }
-            let target = MatrixSpan(
-                c.values + row * c.stride + column, rows: height, columns: width, stride: c.stride)
-            Numerics.multiply(left, right, transposition, into: target, alpha: alpha, beta: beta)
-        }
+        multiply([MatrixProduct(a, b, transposition, into: c, alpha: alpha, beta: beta)])
     }
 
-    /// Tiles large enough that packing the operands costs little, and enough of them for a few threads.
-    private static func tile(rows: Int, columns: Int) -> (Int, Int) {
-        func cut(_ extent: Int, _ target: Int) -> Int {
-            let pieces = max(1, (extent + target / 2) / target)
-            return max(16, ((extent + pieces - 1) / pieces + 15) / 16 * 16)
+    /// Products that do not depend on each other, the tiles of all of them dealt out together.
+    package func multiply(_ products: [MatrixProduct]) {
+        var starts = [0]
+        for product in products { starts.append((starts.last ?? 0) + product.tiles) }
+        let total = starts.last ?? 0
+        forEach(total) { index in
+            var (low, high) = (0, products.count - 1)
+            while low < high {
+                let middle = (low + high + 1) / 2
+                if starts[middle] <= index { low = middle } else { high = middle - 1 }
+            }
+            products[low].computeTile(index - starts[low])
         }
-        if rows <= 64 { return (max(rows, 1), cut(columns, 256)) }
-        return (cut(rows, 512), cut(columns, 1024))
     }
 }

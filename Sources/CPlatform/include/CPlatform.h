@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CTransformer.h"
+
 // Calls that Glibc hides from Swift (they need _GNU_SOURCE), each with the meaning of the call it is named for.
 
 /// renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE).

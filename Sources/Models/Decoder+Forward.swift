@@ -1,0 +1,76 @@
+package import Numerics
+
+/// Sequences of token ids of the same length.
+package struct TokenBatch: Sendable {
+    /// `count * length` ids, sequence by sequence.
+    package let ids: [Int32]
+    package let length: Int
+
+    package init(ids: [Int32], length: Int) {
+        self.ids = ids
+        self.length = length
+    }
+
+    /// Sequences.
+    package var count: Int { length > 0 ? ids.count / length : 0 }
+}
+
+/// Watches a pass layer by layer.
+package protocol ForwardObserver: AnyObject {
+    /// The residual stream that enters a layer, `[tokens, hidden]`.
+    func enters(_ layer: Int, _ stream: Matrix) throws
+    /// What a mixture layer did.
+    func routed(_ record: MixtureRecord) throws
+}
+
+extension ForwardObserver {
+    package func enters(_ layer: Int, _ stream: Matrix) throws {}
+    package func routed(_ record: MixtureRecord) throws {}
+}
+
+extension Decoder {
+    /// Runs the layers and the final norm.
+    ///
+    /// - Parameters:
+    ///   - gating: decides in the routers' place.
+    ///   - cache: keys and values of the tokens before; one sequence then.
+    ///   - lastLayer: stop before this layer; nil to run all.
+    /// - Returns: normalised hidden states, `[tokens, hidden]`.
+    /// - Throws: `CheckpointError` for ids that are not in the vocabulary, and what the observer throws.
+    package func forward(
+        _ batch: TokenBatch, observer: (any ForwardObserver)? = nil, gating: (any Gating)? = nil,
+        cache: KeyValueCache? = nil
+    ) throws -> Matrix {
+        var stream = try embed(batch.ids)
+        let past = cache?.count ?? 0
+        let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
+        let rotary = configuration.attention.rotary.table(from: past, count: batch.length)
+        for index in 0..<configuration.layers {
+            try observer?.enters(index, stream)
+            let layer = try decoderLayer(index)
+            let (output, _, record) = layer.forward(
+                stream, shape, rotary,
+                .init(cache: cache?.layers[index], gating: gating, watches: observer != nil), workers)
+            if let record { try observer?.routed(record) }
+            stream = output
+        }
+        cache?.count += batch.length
+        return normalized(stream)
+    }
+}
+
+/// Keys and values of one sequence so far.
+package final class KeyValueCache {
+    let layers: [LayerCache]
+    /// Tokens so far.
+    package internal(set) var count = 0
+
+    package init(_ configuration: DecoderConfiguration, capacity: Int) {
+        let attention = configuration.attention
+        layers = (0..<configuration.layers).map { _ in
+            LayerCache(
+                keyWidth: attention.keyValueHeads * attention.keyDimension,
+                valueWidth: attention.keyValueHeads * attention.valueDimension, capacity: capacity)
+        }
+    }
+}

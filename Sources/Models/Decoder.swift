@@ -1,0 +1,206 @@
+import CPlatform
+package import Checkpoints
+package import Numerics
+import Safetensors
+
+/// A checkpoint's model, ready to compute: token ids in, hidden states and logits out.
+///
+/// Weights that fit are kept in F32; those of a larger model stay on disk in their own dtype and are converted a layer
+/// at a time in each pass.
+package final class Decoder {
+    package let checkpoint: Checkpoint
+    package let configuration: DecoderConfiguration
+    package let workers: Workers
+    /// Whether layers are read anew in each pass.
+    package let isStreamed: Bool
+    /// Experts that a token is routed to; the configuration's unless another was asked for.
+    package let topK: Int
+
+    private let loader: ParameterLoader
+    private var layers: [LayerParameters?]
+    /// `[vocabulary, hidden]`; nil where it is streamed.
+    private var embedding: Linear?
+    /// Nil where it is the embedding, or streamed.
+    private var head: Linear?
+    package let finalNorm: NormWeights
+    private let rule: RouterRule?
+    /// The lowest layer that has a parameter that is trained; 0 where the embedding is, the number of layers where none
+    /// has.
+    package internal(set) var lowestTrained = 0
+
+    /// Opens the model.
+    ///
+    /// - Parameters:
+    ///   - memory: bytes that the weights may take; nil for as many as they need.
+    ///   - topK: experts that a token is routed to, if not as the configuration says.
+    /// - Throws: `CheckpointError` for a configuration that gives no model, and families or parts that are not computed.
+    package init(_ checkpoint: Checkpoint, workers: Workers, memory: Int? = nil, topK: Int? = nil) throws {
+        useSingleThreadedBLAS()
+        self.checkpoint = checkpoint
+        self.workers = workers
+        configuration = try DecoderConfiguration(checkpoint.description)
+        self.topK = topK ?? configuration.mixture?.topK ?? 0
+        if let mixture = configuration.mixture {
+            guard self.topK >= 1, self.topK <= mixture.experts else {
+                throw CheckpointError(
+                    .usage, message: "--top-k \(self.topK): there are \(mixture.experts) experts")
+            }
+            if case .sparseMixer = mixture.router.score, self.topK != mixture.topK {
+                throw CheckpointError(.usage, message: "--top-k \(self.topK): a sparse mixer selects 2 experts")
+            }
+            rule = RouterRule(mixture.router, topK: self.topK)
+        } else {
+            rule = nil
+        }
+        loader = ParameterLoader(checkpoint)
+        let parameters = checkpoint.table.values.reduce(0) { $0 + $1.rows * $1.columns }
+        isStreamed = memory.map { parameters * 4 > $0 } ?? false
+        finalNorm = try loader.norm(.finalNorm, bias: .finalNormBias)
+        layers = [LayerParameters?](repeating: nil, count: configuration.layers)
+        guard !isStreamed else { return }
+        for layer in layers.indices { layers[layer] = try loader.layer(layer, configuration) }
+        let embedding = try loader.linear([(.embedding, nil)], nil)
+        self.embedding = embedding
+        head = try loader.has(.head) ? loader.linear([(.head, .headBias)], nil) : nil
+    }
+
+    /// Bytes that the weights of the largest layer take in F32: what streaming needs besides activations.
+    package var largestLayer: Int {
+        var sizes = [Int](repeating: 0, count: configuration.layers)
+        for (role, tensor) in checkpoint.table {
+            if let layer = role.layer, layer < sizes.count { sizes[layer] += tensor.rows * tensor.columns * 4 }
+        }
+        return sizes.max() ?? 0
+    }
+
+    /// A layer's weights: kept, or read for this use.
+    package func layer(_ index: Int) throws -> LayerParameters {
+        try layers[index] ?? loader.layer(index, configuration)
+    }
+
+    /// The parameters that are kept, for a trainer: all layers, the embedding, and the head where it is one of its own.
+    package var resident: (layers: [LayerParameters], embedding: Linear, head: Linear?)? {
+        guard !isStreamed, let embedding else { return nil }
+        return (layers.compactMap { $0 }, embedding, head)
+    }
+
+    func decoderLayer(_ index: Int) throws -> DecoderLayer {
+        DecoderLayer(parameters: try layer(index), configuration: configuration, rule: rule)
+    }
+
+    // MARK: Embedding
+
+    /// The residual stream that enters the first layer, `[tokens, hidden]`.
+    ///
+    /// - Throws: `CheckpointError` for an id that is not in the vocabulary.
+    package func embed(_ ids: [Int32]) throws -> Matrix {
+        for id in ids where id < 0 || Int(id) >= configuration.vocabulary {
+            throw CheckpointError(
+                .incompatible, file: checkpoint.description.config.file,
+                message: "token id \(id) is not in the model's vocabulary of \(configuration.vocabulary)")
+        }
+        let stream = Matrix(rows: ids.count, columns: configuration.hidden)
+        if let embedding {
+            for (row, id) in ids.enumerated() {
+                stream.row(row).update(from: embedding.weight.row(Int(id)), count: stream.columns)
+            }
+        } else {
+            // Of an embedding on disk only the rows that occur are read.
+            var rows: [Int32: Int] = [:]
+            for (row, id) in ids.enumerated() {
+                if let known = rows[id] {
+                    stream.row(row).update(from: stream.row(known), count: stream.columns)
+                } else {
+                    try loader.rows(Role(.embedding), Int(id)..<Int(id) + 1, into: stream.row(row))
+                    rows[id] = row
+                }
+            }
+        }
+        if configuration.embeddingScale != 1 {
+            ctransformer_scale(stream.values, stream.values, configuration.embeddingScale, stream.count)
+        }
+        return stream
+    }
+
+    // MARK: Head
+
+    /// The rows of the head that give the logits of some tokens of the vocabulary, with their bias.
+    private func headBlock(_ rows: Range<Int>) throws -> (weight: MatrixSpan, bias: Matrix?, owner: Matrix) {
+        if let linear = head ?? embedding {
+            return (linear.weight.span(rows: rows), linear.bias, linear.weight)
+        }
+        let role = loader.has(.head) ? Role(.head) : Role(.embedding)
+        let block = Matrix(rows: rows.count, columns: configuration.hidden)
+        try loader.rows(role, rows, into: block.values)
+        let bias = loader.has(.headBias) ? try loader.vector(Role(.headBias)) : nil
+        return (block.span, bias, block)
+    }
+
+    /// Logits of normalised hidden states, `[rows, vocabulary]`.
+    package func logits(_ states: MatrixSpan) throws -> Matrix {
+        let result = Matrix(rows: states.rows, columns: configuration.vocabulary)
+        // A head on disk comes in blocks of 64 MiB.
+        let size = isStreamed ? max(1, (16 << 20) / max(configuration.hidden, 1)) : configuration.vocabulary
+        var first = 0
+        while first < configuration.vocabulary {
+            let rows = first..<min(configuration.vocabulary, first + size)
+            let (weight, bias, owner) = try headBlock(rows)
+            withExtendedLifetime(owner) {
+                workers.multiply(states, weight, .second, into: result.span(columns: rows))
+            }
+            if let bias {
+                for row in 0..<result.rows {
+                    ctransformer_add_scaled(
+                        result.row(row) + rows.lowerBound, bias.values + rows.lowerBound, 1, rows.count)
+                }
+            }
+            first = rows.upperBound
+        }
+        workers.forEachRange(of: result.rows, size: 16) { rows in
+            for row in rows {
+                let values = result.row(row)
+                if configuration.logitsDivisor != 1 {
+                    ctransformer_scale(values, values, 1 / configuration.logitsDivisor, result.columns)
+                }
+                if let cap = configuration.logitsSoftcap { ctransformer_softcap(values, result.columns, cap) }
+            }
+        }
+        return result
+    }
+
+    /// `result = slopes W`, and the head's own gradient.
+    func headProduct(_ slopes: Matrix, states: MatrixSpan, into result: MatrixSpan) throws {
+        if let linear = head ?? embedding {
+            linear.backward(slopes.span, input: states, into: result, workers)
+            return
+        }
+        var first = 0
+        let size = max(1, (16 << 20) / max(configuration.hidden, 1))
+        while first < configuration.vocabulary {
+            let rows = first..<min(configuration.vocabulary, first + size)
+            let (weight, _, owner) = try headBlock(rows)
+            withExtendedLifetime(owner) {
+                workers.multiply(
+                    slopes.span(columns: rows), weight, .none, into: result, beta: first == 0 ? 0 : 1)
+            }
+            first = rows.upperBound
+        }
+    }
+
+    /// Adds the rows' gradients to those of their tokens, in the order of the tokens.
+    func addEmbeddingGradient(_ stream: Matrix, _ ids: [Int32]) {
+        guard let gradient = embedding?.gradient else { return }
+        for (row, id) in ids.enumerated() {
+            ctransformer_add_scaled(
+                gradient.row(Int(id)), stream.row(row), configuration.embeddingScale, stream.columns)
+        }
+    }
+
+    /// How many rows of logits are made at a time: 64 MiB of them.
+    package var logitRows: Int { min(max(16, (16 << 20) / max(configuration.vocabulary, 1)), 4096) }
+
+    /// The final norm.
+    package func normalized(_ stream: Matrix) -> Matrix {
+        Normalization(weights: finalNorm, norm: configuration.norm).forward(stream, workers)
+    }
+}

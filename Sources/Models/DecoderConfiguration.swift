@@ -1,0 +1,126 @@
+import Checkpoints
+import Safetensors
+
+/// What a decoder computes, with every number known: the family's description and the checkpoint's configuration taken
+/// together.
+package struct DecoderConfiguration: Sendable {
+    package let layers: Int
+    package let hidden: Int
+    package let vocabulary: Int
+    package let norm: Norm
+    package let attention: Attention
+    package let activation: Activation
+    /// The factor on the embeddings.
+    package let embeddingScale: Float
+    /// The factor on what a block adds to the residual stream.
+    package let residualScale: Float
+    /// The logits are divided by it.
+    package let logitsDivisor: Float
+    /// `cap * tanh(logits / cap)`.
+    package let logitsSoftcap: Float?
+    /// Hidden units of a dense layer's network; nil where no layer has one.
+    package let inner: Int?
+    /// Nil for a dense model.
+    package let mixture: Mixture?
+    /// Which layers are mixtures.
+    package let moeLayers: [Bool]
+
+    /// How a vector is normalised.
+    package struct Norm: Sendable {
+        package enum Kind: Sendable {
+            /// `x / rms(x) * w`
+            case rms
+            /// `x / rms(x) * (1 + w)`
+            case rmsPlusOne
+            /// `(x - mean) / deviation * w + b`
+            case layer
+        }
+        package let kind: Kind
+        package let epsilon: Float
+
+        /// What is added to the weights before they multiply.
+        package var weightOffset: Float { kind == .rmsPlusOne ? 1 : 0 }
+    }
+
+    /// The attention of every layer.
+    package struct Attention: Sendable {
+        package let heads: Int
+        package let keyValueHeads: Int
+        /// Values of a head's query and key.
+        package let keyDimension: Int
+        /// Values of a head's value.
+        package let valueDimension: Int
+        /// Multi-head latent attention; nil for grouped queries.
+        package let latent: Latent?
+        /// The factor on the scores.
+        package let scale: Float
+        /// `cap * tanh(scores / cap)`.
+        package let softcap: Float?
+        /// How many tokens, itself among them, a token sees in each layer; nil for all before it.
+        package let windows: [Int?]
+        /// Queries, keys and values are cut to this magnitude.
+        package let clip: Float?
+        package let rotary: RotaryEmbedding
+
+        /// Multi-head latent attention (DeepSeek-AI 2024, 2405.04434, section 2.1).
+        package struct Latent: Sendable {
+            /// Rank of the queries' projection; nil where they are projected at once.
+            package let queryRank: Int?
+            package let keyValueRank: Int
+            /// Values of a head's query and key without and with a position.
+            package let plain: Int
+            package let rotated: Int
+        }
+    }
+
+    /// The gated activation of the feed-forward networks.
+    package enum Activation: Sendable, Hashable {
+        case silu
+        case geluTanh
+        /// gpt-oss': `min(g, limit) * sigmoid(alpha g) * (clamp(u, ±limit) + 1)`.
+        case clampedSwiGLU(alpha: Float, limit: Float)
+    }
+
+    /// The mixture layers.
+    package struct Mixture: Sendable {
+        package let experts: Int
+        package let topK: Int
+        package let expertInner: Int
+        /// Hidden units of the shared expert; nil where there is none.
+        package let sharedInner: Int?
+        package let router: Router
+    }
+
+    /// What a router computes from its logits.
+    package struct Router: Sendable {
+        package enum Score: Sendable {
+            /// The gates are the softmax of all logits.
+            case softmax
+            /// The gates are the softmax of the selected logits.
+            case softmaxOfSelected
+            case sigmoid
+            /// Each gate is the softmax of the logits that are close to the largest of those left (Liu et al. 2024,
+            /// 2409.12136, as it is evaluated); `threshold` is twice the jitter.
+            case sparseMixer(threshold: Float)
+        }
+        package let score: Score
+        /// Whether the selected gates are divided by their sum.
+        package let renormalizes: Bool
+        /// The factor on the gates.
+        package let scale: Float
+        package let groups: Groups?
+
+        /// Experts are chosen from some of the groups only.
+        package struct Groups: Sendable {
+            package enum Score: Sendable {
+                /// A group is worth its best expert.
+                case best
+                /// A group is worth its two best experts together.
+                case topTwo
+            }
+            package let count: Int
+            package let kept: Int
+            package let score: Score
+        }
+    }
+}

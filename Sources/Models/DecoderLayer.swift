@@ -1,0 +1,201 @@
+import CPlatform
+import Numerics
+
+/// What the backward pass of a layer needs.
+final class LayerTape {
+    /// The residual stream that came in, and the one between attention and network.
+    let entering: Matrix
+    var middle: Matrix?
+    var attentionStatistics: Matrix?
+    var attention: AttentionTape?
+    /// The attention's output and its norm's statistics, where it is normalised.
+    var attentionOutput: Matrix?
+    var attentionOutputStatistics: Matrix?
+    var feedForwardStatistics: Matrix?
+    /// What the network saw.
+    var feedForwardInput: Matrix?
+    var network: NetworkTape?
+    var mixture: MixtureTape?
+    var feedForwardOutput: Matrix?
+    var feedForwardOutputStatistics: Matrix?
+
+    init(entering: Matrix) {
+        self.entering = entering
+    }
+}
+
+/// A decoder layer: attention, then a network or a mixture of them, each added to the residual stream.
+struct DecoderLayer {
+    let parameters: LayerParameters
+    let configuration: DecoderConfiguration
+    let rule: RouterRule?
+
+    private func normalization(_ weights: NormWeights) -> Normalization {
+        Normalization(weights: weights, norm: configuration.norm)
+    }
+
+    private var attention: SelfAttention {
+        SelfAttention(
+            parameters: parameters.attention, configuration: configuration.attention, norm: configuration.norm,
+            layer: parameters.layer)
+    }
+
+    /// What a pass wants of a layer besides its output.
+    struct Wishes {
+        var cache: LayerCache?
+        var gating: (any Gating)?
+        var keeps = false
+        var watches = false
+    }
+
+    /// - Parameter stream: the residual stream, `[rows, hidden]`.
+    /// - Returns: the stream that leaves, and what was wished for.
+    func forward(
+        _ stream: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, _ wishes: Wishes, _ workers: Workers
+    ) -> (output: Matrix, tape: LayerTape?, record: MixtureRecord?) {
+        let tape = wishes.keeps ? LayerTape(entering: stream) : nil
+        // Attention.
+        var input = stream
+        if let weights = parameters.attentionNorm {
+            let norm = normalization(weights)
+            tape?.attentionStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            input = norm.forward(stream, statistics: tape?.attentionStatistics, workers)
+        }
+        let attended = attention.forward(
+            input, shape, rotary, cache: wishes.cache, keeps: wishes.keeps, workers)
+        tape?.attention = attended.tape
+        var added = attended.output
+        if let weights = parameters.attentionOutputNorm {
+            let norm = normalization(weights)
+            tape?.attentionOutput = wishes.keeps ? added : nil
+            tape?.attentionOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            added = norm.forward(added, statistics: tape?.attentionOutputStatistics, workers)
+        }
+        let middle = sum(stream, added, workers)
+        tape?.middle = wishes.keeps ? middle : nil
+        // Network.
+        input = middle
+        if let weights = parameters.feedForwardNorm {
+            let norm = normalization(weights)
+            tape?.feedForwardStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            input = norm.forward(middle, statistics: tape?.feedForwardStatistics, workers)
+        }
+        tape?.feedForwardInput = wishes.keeps ? input : nil
+        var record: MixtureRecord?
+        switch parameters.feedForward {
+        case .dense(let network):
+            let result = FeedForward(network: network, activation: configuration.activation).forward(
+                input, keeps: wishes.keeps, workers)
+            tape?.network = result.tape
+            added = result.output
+        case .mixture(let mixture):
+            guard let layer = mixtureLayer(mixture) else { break }
+            let result = layer.forward(
+                input, gating: wishes.gating, keeps: wishes.keeps, watches: wishes.watches, workers)
+            tape?.mixture = result.tape
+            record = result.record
+            added = result.output
+        }
+        if let weights = parameters.feedForwardOutputNorm {
+            let norm = normalization(weights)
+            tape?.feedForwardOutput = wishes.keeps ? added : nil
+            tape?.feedForwardOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            added = norm.forward(added, statistics: tape?.feedForwardOutputStatistics, workers)
+        }
+        return (sum(middle, added, workers), tape, record)
+    }
+
+    private func mixtureLayer(_ mixture: MixtureParameters) -> MixtureLayer? {
+        rule.map {
+            MixtureLayer(
+                parameters: mixture, activation: configuration.activation, rule: $0, layer: parameters.layer)
+        }
+    }
+
+    /// `stream + residualScale * added`
+    private func sum(_ stream: Matrix, _ added: Matrix, _ workers: Workers) -> Matrix {
+        let result = Matrix(rows: stream.rows, columns: stream.columns)
+        workers.forEachRange(of: stream.rows, size: 64) { rows in
+            let count = rows.count * stream.columns
+            let target = result.row(rows.lowerBound)
+            target.update(from: stream.row(rows.lowerBound), count: count)
+            ctransformer_add_scaled(target, added.row(rows.lowerBound), configuration.residualScale, count)
+        }
+        return result
+    }
+
+    /// The gradient of the stream that came in; the tape is used up.
+    ///
+    /// - Parameters:
+    ///   - output: the gradient of the stream that left.
+    ///   - auxiliary: what else there is of the gradient of the router's logits.
+    func backward(
+        _ output: Matrix, _ tape: LayerTape, _ shape: SequenceShape, _ rotary: RotaryTable, auxiliary: Matrix?,
+        _ workers: Workers
+    ) -> Matrix {
+        guard let middle = tape.middle, let input = tape.feedForwardInput, let attended = tape.attention else {
+            return output
+        }
+        // Network.
+        var slope = scaled(output, workers)
+        if let weights = parameters.feedForwardOutputNorm, let given = tape.feedForwardOutput,
+            let statistics = tape.feedForwardOutputStatistics
+        {
+            slope = through(weights, given, statistics, slope, workers)
+        }
+        var inputSlope = Matrix(rows: output.rows, columns: output.columns)
+        switch parameters.feedForward {
+        case .dense(let network):
+            guard let kept = tape.network else { break }
+            FeedForward(network: network, activation: configuration.activation).backward(
+                slope, input: input, kept, into: inputSlope, workers)
+        case .mixture(let mixture):
+            guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { break }
+            inputSlope = layer.backward(slope, kept, auxiliary: auxiliary, workers)
+        }
+        let middleSlope = output.copy()
+        add(inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope, workers)
+        // Attention.
+        slope = scaled(middleSlope, workers)
+        if let weights = parameters.attentionOutputNorm, let given = tape.attentionOutput,
+            let statistics = tape.attentionOutputStatistics
+        {
+            slope = through(weights, given, statistics, slope, workers)
+        }
+        attention.backward(slope, attended, shape, rotary, into: inputSlope, workers)
+        add(
+            inputSlope, through: parameters.attentionNorm, tape.entering, tape.attentionStatistics, to: middleSlope,
+            workers)
+        return middleSlope
+    }
+
+    private func scaled(_ matrix: Matrix, _ workers: Workers) -> Matrix {
+        guard configuration.residualScale != 1 else { return matrix }
+        let result = Matrix(rows: matrix.rows, columns: matrix.columns)
+        ctransformer_scale(result.values, matrix.values, configuration.residualScale, matrix.count)
+        return result
+    }
+
+    /// The gradient before a norm.
+    private func through(
+        _ weights: NormWeights, _ input: Matrix, _ statistics: Matrix, _ slope: Matrix, _ workers: Workers
+    ) -> Matrix {
+        let result = Matrix(zeros: slope.rows, slope.columns)
+        normalization(weights).backward(
+            input.span, statistics: statistics, dy: slope.span, into: result.span, workers)
+        return result
+    }
+
+    /// Adds a gradient to the stream's, through the norm where there is one.
+    private func add(
+        _ slope: Matrix, through weights: NormWeights?, _ input: Matrix, _ statistics: Matrix?, to stream: Matrix,
+        _ workers: Workers
+    ) {
+        if let weights, let statistics {
+            normalization(weights).backward(
+                input.span, statistics: statistics, dy: slope.span, into: stream.span, workers)
+        } else {
+            ctransformer_add_scaled(stream.values, slope.values, 1, stream.count)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+import Checkpoints
+import Numerics
+
+/// A layer's weights in F32, as the decoder uses them.
+package final class LayerParameters {
+    package let layer: Int
+    /// Before the attention; nil where a block's output is normalised instead.
+    package let attentionNorm: NormWeights?
+    /// Of what the attention adds to the stream.
+    package let attentionOutputNorm: NormWeights?
+    /// Before the feed-forward network.
+    package let feedForwardNorm: NormWeights?
+    /// Of what the feed-forward network adds.
+    package let feedForwardOutputNorm: NormWeights?
+    package let attention: AttentionParameters
+    package let feedForward: FeedForwardParameters
+
+    init(
+        layer: Int, attentionNorm: NormWeights?, attentionOutputNorm: NormWeights?, feedForwardNorm: NormWeights?,
+        feedForwardOutputNorm: NormWeights?, attention: AttentionParameters, feedForward: FeedForwardParameters
+    ) {
+        self.layer = layer
+        self.attentionNorm = attentionNorm
+        self.attentionOutputNorm = attentionOutputNorm
+        self.feedForwardNorm = feedForwardNorm
+        self.feedForwardOutputNorm = feedForwardOutputNorm
+        self.attention = attention
+        self.feedForward = feedForward
+    }
+}
+
+/// The weights of an attention.
+package struct AttentionParameters {
+    package enum Projections {
+        /// Queries, keys and values of the same input, one below the other.
+        case grouped(Linear)
+        /// Multi-head latent attention: the queries at once or through a lower rank, and the compressed keys and values.
+        case latent(LatentProjections)
+    }
+    package let projections: Projections
+    package let queryNorm: NormWeights?
+    package let keyNorm: NormWeights?
+    package let sinks: VectorWeights?
+    package let output: Linear
+}
+
+/// The projections of multi-head latent attention.
+package struct LatentProjections {
+    /// The input to the queries, or to their lower rank.
+    package let query: Linear
+    /// The lower rank to the queries, and the norm between.
+    package let queryUp: (norm: NormWeights, projection: Linear)?
+    /// The input to the compressed keys and values, and the key's part that has a position.
+    package let keyValueDown: Linear
+    package let keyValueNorm: NormWeights
+    package let keyValueUp: Linear
+}
+
+/// A gated feed-forward network: gate and up projection stacked, and the down projection.
+package struct GatedNetwork {
+    package let gateUp: Linear
+    package let down: Linear
+
+    package var inner: Int { down.inputs }
+}
+
+/// What a layer's feed-forward block has.
+package enum FeedForwardParameters {
+    case dense(GatedNetwork)
+    case mixture(MixtureParameters)
+}
+
+/// The weights of a mixture layer.
+package struct MixtureParameters {
+    package let router: Linear
+    /// What is added to the scores for the selection alone.
+    package let correction: VectorWeights?
+    package let experts: [GatedNetwork]
+    package let shared: GatedNetwork?
+    /// The shared expert's own gate, `[1, hidden]`.
+    package let sharedGate: Linear?
+}

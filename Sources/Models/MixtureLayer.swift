@@ -1,0 +1,287 @@
+import CPlatform
+import Glibc
+package import Numerics
+
+/// What a mixture layer did with its tokens, for those who watch: statistics, router rows, losses.
+package struct MixtureRecord {
+    package let layer: Int
+    /// What the router saw, `[tokens, hidden]`.
+    package let input: Matrix
+    package let decision: RoutingDecision
+    package let slots: ExpertSlots
+    /// Each slot's output before its gate, `[slots, hidden]`.
+    package let outputs: Matrix
+}
+
+/// What the backward pass of a mixture layer needs.
+final class MixtureTape {
+    let input: Matrix
+    let decision: RoutingDecision
+    let slots: ExpertSlots
+    /// The slots' inputs, `[slots, hidden]`; nil where no expert is trained.
+    var gathered: Matrix?
+    let gateUp: Matrix
+    let activated: Matrix
+    var shared: NetworkTape?
+    /// What the shared expert gave before its gate, and the gate, `[tokens, 1]`.
+    var sharedOutput: Matrix?
+    var sharedGate: Matrix?
+
+    init(input: Matrix, decision: RoutingDecision, slots: ExpertSlots, gateUp: Matrix, activated: Matrix) {
+        self.input = input
+        self.decision = decision
+        self.slots = slots
+        self.gateUp = gateUp
+        self.activated = activated
+    }
+}
+
+/// A layer whose tokens go to some of its experts.
+struct MixtureLayer {
+    let parameters: MixtureParameters
+    let activation: DecoderConfiguration.Activation
+    let rule: RouterRule
+    let layer: Int
+
+    private static let rowsPerPiece = 32
+
+    /// - Parameters:
+    ///   - gating: decides in the router's place; nil for what the router says.
+    ///   - watches: whether the record is wanted.
+    func forward(
+        _ input: Matrix, gating: (any Gating)?, keeps: Bool, watches: Bool, _ workers: Workers
+    ) -> (output: Matrix, tape: MixtureTape?, record: MixtureRecord?) {
+        let logits = parameters.router.forward(input, workers)
+        let correction = parameters.correction?.values
+        let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
+        let output: Matrix
+        var tape: MixtureTape?
+        var record: MixtureRecord?
+        switch gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers)) {
+        case .routed(let decision):
+            (output, tape, record) = routed(decision, input, keeps: keeps, watches: watches, workers)
+        case .merged(let segments):
+            output = merged(segments, input, workers)
+        }
+        if let shared = parameters.shared {
+            addShared(shared, input, to: output, tape, workers)
+        }
+        return (output, tape, record)
+    }
+
+    private func routed(
+        _ decision: RoutingDecision, _ input: Matrix, keeps: Bool, watches: Bool, _ workers: Workers
+    ) -> (Matrix, MixtureTape?, MixtureRecord?) {
+        let slots = ExpertSlots(decision)
+        let gathered = slots.gathered(input, workers)
+        let inner = parameters.experts.first?.inner ?? 0
+        let gateUp = Matrix(rows: slots.count, columns: 2 * inner)
+        apply(\.gateUp, slots, from: gathered, into: gateUp, workers)
+        let activated = Matrix(rows: slots.count, columns: inner)
+        workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
+            activation.forward(gateUp.span(rows: rows), into: activated.span(rows: rows))
+        }
+        let outputs = Matrix(rows: slots.count, columns: input.columns)
+        apply(\.down, slots, from: activated, into: outputs, workers)
+        let output = Matrix(rows: input.rows, columns: input.columns)
+        slots.combine(outputs, weighted: true, into: output, replacing: true, workers)
+        var tape: MixtureTape?
+        if keeps {
+            let kept = MixtureTape(
+                input: input, decision: decision, slots: slots, gateUp: gateUp, activated: activated)
+            if parameters.experts.contains(where: { $0.gateUp.gradient != nil }) { kept.gathered = gathered }
+            tape = kept
+        }
+        let record = watches
+            ? MixtureRecord(layer: layer, input: input, decision: decision, slots: slots, outputs: outputs) : nil
+        return (output, tape, record)
+    }
+
+    /// Every expert's projection of its own slots.
+    private func apply(
+        _ projection: KeyPath<GatedNetwork, Linear>, _ slots: ExpertSlots, from input: Matrix, into output: Matrix,
+        _ workers: Workers
+    ) {
+        var products: [MatrixProduct] = []
+        for (expert, network) in parameters.experts.enumerated() {
+            let rows = slots.slots(of: expert)
+            guard !rows.isEmpty else { continue }
+            products.append(
+                MatrixProduct(
+                    input.span(rows: rows), network[keyPath: projection].weight.span, .second,
+                    into: output.span(rows: rows)))
+        }
+        workers.multiply(products)
+        guard parameters.experts.contains(where: { $0[keyPath: projection].bias != nil }) else { return }
+        workers.forEach(parameters.experts.count) { expert in
+            guard let bias = parameters.experts[expert][keyPath: projection].bias else { return }
+            for row in slots.slots(of: expert) {
+                ctransformer_add_scaled(output.row(row), bias.values, 1, output.columns)
+            }
+        }
+    }
+
+    /// The shared expert's output, times its gate where it has one.
+    private func addShared(
+        _ shared: GatedNetwork, _ input: Matrix, to output: Matrix, _ tape: MixtureTape?, _ workers: Workers
+    ) {
+        let (result, kept) = FeedForward(network: shared, activation: activation).forward(
+            input, keeps: tape != nil, workers)
+        tape?.shared = kept
+        var gate: Matrix?
+        if let projection = parameters.sharedGate {
+            let values = projection.forward(input, workers)
+            for i in 0..<values.count { values.values[i] = 1 / (1 + expf(-values.values[i])) }
+            gate = values
+            tape?.sharedGate = values
+            tape?.sharedOutput = tape == nil ? nil : result
+        }
+        workers.forEachRange(of: output.rows, size: 64) { rows in
+            for row in rows {
+                ctransformer_add_scaled(
+                    output.row(row), result.row(row), gate.map { $0.values[row] } ?? 1, output.columns)
+            }
+        }
+    }
+
+    /// Networks made of all experts' weights, one for each segment of tokens.
+    private func merged(_ segments: [MergedSegment], _ input: Matrix, _ workers: Workers) -> Matrix {
+        let output = Matrix(zeros: input.rows, input.columns)
+        for segment in segments where !segment.tokens.isEmpty {
+            let network = GatedNetwork(
+                gateUp: mean(\.gateUp, segment.weights, workers), down: mean(\.down, segment.weights, workers))
+            let gateUp = Matrix(rows: segment.tokens.count, columns: 2 * network.inner)
+            network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
+            let activated = Matrix(rows: segment.tokens.count, columns: network.inner)
+            activation.forward(gateUp.span, into: activated.span)
+            network.down.forward(activated.span, into: output.span(rows: segment.tokens), workers)
+        }
+        return output
+    }
+
+    /// The weighted sum of all experts' matrices.
+    private func mean(_ projection: KeyPath<GatedNetwork, Linear>, _ weights: [Float], _ workers: Workers) -> Linear {
+        let first = parameters.experts[0][keyPath: projection]
+        let weight = Matrix(rows: first.outputs, columns: first.inputs)
+        let bias = first.bias.map { Matrix(zeros: 1, $0.columns) }
+        workers.forEachRange(of: weight.rows, size: 32) { rows in
+            let count = rows.count * weight.columns
+            let target = weight.row(rows.lowerBound)
+            target.update(repeating: 0, count: count)
+            for (expert, factor) in weights.enumerated() where factor != 0 {
+                let source = parameters.experts[expert][keyPath: projection].weight.row(rows.lowerBound)
+                ctransformer_add_scaled(target, source, factor, count)
+            }
+        }
+        for (expert, factor) in weights.enumerated() {
+            if let bias, let own = parameters.experts[expert][keyPath: projection].bias {
+                ctransformer_add_scaled(bias.values, own.values, factor, bias.columns)
+            }
+        }
+        return Linear(weight: weight, bias: bias, parts: [])
+    }
+
+    /// The gradient of the input, `[tokens, hidden]`.
+    ///
+    /// - Parameter auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
+    func backward(_ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, _ workers: Workers) -> Matrix {
+        let slots = tape.slots
+        let outputs = slots.gathered(output, workers)
+        // What the loss says about each slot's activations, were its gate one.
+        let slope = Matrix(rows: slots.count, columns: tape.activated.columns)
+        workers.multiply(
+            products(slots) { rows, network in
+                MatrixProduct(outputs.span(rows: rows), network.down.weight.span, .none, into: slope.span(rows: rows))
+            })
+        var gateSlopes = [Float](repeating: 0, count: slots.count)
+        let downBiases = parameters.experts.map(\.down.bias)
+        let trainsDown = parameters.experts.contains { $0.down.gradient != nil || $0.down.biasGradient != nil }
+        gateSlopes.withUnsafeMutableBufferPointer { buffer in
+            nonisolated(unsafe) let buffer = buffer
+            workers.forEach(slots.experts) { expert in
+                for slot in slots.slots(of: expert) {
+                    var value = ctransformer_dot(slope.row(slot), tape.activated.row(slot), slope.columns)
+                    if let bias = downBiases[expert] {
+                        value += ctransformer_dot(outputs.row(slot), bias.values, outputs.columns)
+                    }
+                    buffer[slot] = value
+                    let gate = slots.gate[slot]
+                    ctransformer_scale(slope.row(slot), slope.row(slot), gate, slope.columns)
+                    if trainsDown { ctransformer_scale(outputs.row(slot), outputs.row(slot), gate, outputs.columns) }
+                }
+            }
+        }
+        if trainsDown { addExpertGradients(\.down, slots, outputs, input: tape.activated, workers) }
+        workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
+            activation.backward(tape.gateUp.span(rows: rows), slope.span(rows: rows))
+        }
+        if let gathered = tape.gathered { addExpertGradients(\.gateUp, slots, tape.gateUp, input: gathered, workers) }
+        let inputs = Matrix(rows: slots.count, columns: output.columns)
+        workers.multiply(
+            products(slots) { rows, network in
+                MatrixProduct(
+                    tape.gateUp.span(rows: rows), network.gateUp.weight.span, .none, into: inputs.span(rows: rows))
+            })
+        let result = Matrix(rows: output.rows, columns: output.columns)
+        slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
+        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
+        let logits = rule.backward(tape.decision, entrySlopes, workers)
+        if let auxiliary { ctransformer_add_scaled(logits.values, auxiliary.values, 1, logits.count) }
+        parameters.router.backward(logits.span, input: tape.input.span, into: result.span, beta: 1, workers)
+        if let shared = parameters.shared, let kept = tape.shared {
+            sharedBackward(shared, kept, output, tape, into: result, workers)
+        }
+        return result
+    }
+
+    private func products(
+        _ slots: ExpertSlots, _ make: (Range<Int>, GatedNetwork) -> MatrixProduct
+    ) -> [MatrixProduct] {
+        parameters.experts.indices.compactMap { expert in
+            let rows = slots.slots(of: expert)
+            return rows.isEmpty ? nil : make(rows, parameters.experts[expert])
+        }
+    }
+
+    private func addExpertGradients(
+        _ projection: KeyPath<GatedNetwork, Linear>, _ slots: ExpertSlots, _ output: Matrix, input: Matrix,
+        _ workers: Workers
+    ) {
+        var all: [MatrixProduct] = []
+        for (expert, network) in parameters.experts.enumerated() {
+            let rows = slots.slots(of: expert)
+            guard !rows.isEmpty, let gradient = network[keyPath: projection].gradient else { continue }
+            all.append(
+                MatrixProduct(
+                    output.span(rows: rows), input.span(rows: rows), .first, into: gradient.span, beta: 1))
+        }
+        workers.multiply(all)
+        workers.forEach(parameters.experts.count) { expert in
+            guard let gradient = parameters.experts[expert][keyPath: projection].biasGradient else { return }
+            addColumnSums(of: output.span(rows: slots.slots(of: expert)), to: gradient.values)
+        }
+    }
+
+    private func sharedBackward(
+        _ shared: GatedNetwork, _ kept: NetworkTape, _ output: Matrix, _ tape: MixtureTape, into result: Matrix,
+        _ workers: Workers
+    ) {
+        let network = FeedForward(network: shared, activation: activation)
+        guard let projection = parameters.sharedGate, let gate = tape.sharedGate, let given = tape.sharedOutput else {
+            network.backward(output, input: tape.input, kept, into: result, beta: 1, workers)
+            return
+        }
+        let scaled = Matrix(rows: output.rows, columns: output.columns)
+        let slope = Matrix(rows: output.rows, columns: 1)
+        workers.forEachRange(of: output.rows, size: 64) { rows in
+            for row in rows {
+                let value = gate.values[row]
+                ctransformer_scale(scaled.row(row), output.row(row), value, output.columns)
+                slope.values[row] =
+                    ctransformer_dot(output.row(row), given.row(row), output.columns) * value * (1 - value)
+            }
+        }
+        network.backward(scaled, input: tape.input, kept, into: result, beta: 1, workers)
+        projection.backward(slope.span, input: tape.input.span, into: result.span, beta: 1, workers)
+    }
+}

@@ -1,0 +1,175 @@
+import Checkpoints
+import Numerics
+import Safetensors
+
+/// Reads the decoder's weights from a checkpoint's table, which need not have been written: any expression is evaluated.
+struct ParameterLoader {
+    let checkpoint: Checkpoint
+    private let evaluator = Evaluator(loaded: LoadedSources())
+
+    init(_ checkpoint: Checkpoint) {
+        self.checkpoint = checkpoint
+    }
+
+    func has(_ kind: Role.Kind, _ layer: Int? = nil, expert: Int? = nil) -> Bool {
+        checkpoint.table[Role(kind, layer: layer, expert: expert)] != nil
+    }
+
+    private func tensor(_ role: Role) throws -> LazyTensor {
+        guard let tensor = checkpoint.table[role] else {
+            throw CheckpointError(
+                .incompatible, file: checkpoint.description.config.file, message: "the checkpoint has no \(role)")
+        }
+        return tensor
+    }
+
+    /// Evaluates rows of a tensor, as it would be read back from disk: rounded to its dtype.
+    private func read(_ tensor: LazyTensor, rows: Range<Int>, into target: UnsafeMutablePointer<Float>) throws {
+        // A block at a time: conversions of a whole matrix would need as much memory again.
+        let rowsPerBlock = max(1, Evaluator.elementsPerBlock / max(tensor.columns, 1))
+        var first = rows.lowerBound
+        while first < rows.upperBound {
+            let block = first..<min(rows.upperBound, first + rowsPerBlock)
+            let out = UnsafeMutableBufferPointer(
+                start: target + (first - rows.lowerBound) * tensor.columns, count: block.count * tensor.columns)
+            try evaluator.withBytes(of: tensor, rows: block) { bytes, _ in widen(bytes, tensor.dtype, into: out) }
+            first = block.upperBound
+        }
+    }
+
+    /// Some rows of a matrix.
+    func rows(_ role: Role, _ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) throws {
+        try read(tensor(role), rows: rows, into: target)
+    }
+
+    /// A vector as `[1, n]`.
+    func vector(_ role: Role) throws -> Matrix {
+        let tensor = try tensor(role)
+        let matrix = Matrix(rows: 1, columns: tensor.rows * tensor.columns)
+        try read(tensor, rows: 0..<tensor.rows, into: matrix.values)
+        return matrix
+    }
+
+    /// Matrices of the same number of columns, one below the other, with their biases (zero for one that has none where
+    /// another has one).
+    func linear(_ kinds: [(weight: Role.Kind, bias: Role.Kind?)], _ layer: Int?, expert: Int? = nil) throws -> Linear {
+        var parts: [Linear.Part] = []
+        var tensors: [LazyTensor] = []
+        var row = 0
+        for (kind, biasKind) in kinds {
+            let role = Role(kind, layer: layer, expert: expert)
+            let tensor = try tensor(role)
+            let biasRole = biasKind.map { Role($0, layer: layer, expert: expert) }.flatMap {
+                checkpoint.table[$0] == nil ? nil : $0
+            }
+            parts.append(Linear.Part(role: role, biasRole: biasRole, rows: row..<row + tensor.rows))
+            tensors.append(tensor)
+            row += tensor.rows
+        }
+        let columns = tensors.first?.columns ?? 0
+        guard tensors.allSatisfy({ $0.columns == columns }) else {
+            throw CheckpointError(.incompatible, message: "\(parts[0].role) and what goes with it differ in width")
+        }
+        let weight = Matrix(rows: row, columns: columns)
+        for (part, tensor) in zip(parts, tensors) {
+            try read(tensor, rows: 0..<tensor.rows, into: weight.row(part.rows.lowerBound))
+        }
+        var bias: Matrix?
+        if parts.contains(where: { $0.biasRole != nil }) {
+            let vector = Matrix(zeros: 1, row)
+            for part in parts {
+                guard let role = part.biasRole else { continue }
+                let tensor = try tensor(role)
+                guard tensor.rows * tensor.columns == part.rows.count else {
+                    throw CheckpointError(.incompatible, message: "\(role) has \(tensor.rows) values, not \(part.rows.count)")
+                }
+                try read(tensor, rows: 0..<tensor.rows, into: vector.values + part.rows.lowerBound)
+            }
+            bias = vector
+        }
+        return Linear(weight: weight, bias: bias, parts: parts)
+    }
+
+    func norm(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int? = nil) throws -> NormWeights {
+        let biasRole = bias.map { Role($0, layer: layer) }.flatMap { checkpoint.table[$0] == nil ? nil : $0 }
+        return NormWeights(
+            role: Role(kind, layer: layer), biasRole: biasRole, weight: try vector(Role(kind, layer: layer)),
+            bias: try biasRole.map { try vector($0) })
+    }
+
+    private func normIfThere(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int) throws -> NormWeights? {
+        has(kind, layer) ? try norm(kind, bias: bias, layer) : nil
+    }
+
+    /// A layer's weights.
+    func layer(_ layer: Int, _ configuration: DecoderConfiguration) throws -> LayerParameters {
+        // `post_attention_layernorm` stands before the network, unless the network's output has a norm as well: it is
+        // then the attention's output that it normalises.
+        let normalizesOutputs = has(.postFeedForwardNorm, layer)
+        let afterAttention = try norm(.postAttentionNorm, bias: .postAttentionNormBias, layer)
+        return LayerParameters(
+            layer: layer,
+            attentionNorm: try normIfThere(.inputNorm, bias: .inputNormBias, layer),
+            attentionOutputNorm: normalizesOutputs ? afterAttention : nil,
+            feedForwardNorm: normalizesOutputs ? try normIfThere(.preFeedForwardNorm, layer) : afterAttention,
+            feedForwardOutputNorm: try normIfThere(.postFeedForwardNorm, layer),
+            attention: try attention(layer, configuration.attention),
+            feedForward: configuration.moeLayers[layer] ? .mixture(try mixture(layer, configuration)) : .dense(
+                try network(layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown), biases: (
+                    .feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias))))
+    }
+
+    private func attention(_ layer: Int, _ shape: DecoderConfiguration.Attention) throws -> AttentionParameters {
+        let projections: AttentionParameters.Projections
+        if shape.latent != nil {
+            projections = .latent(try latent(layer, shape))
+        } else {
+            let stacked = try linear(
+                [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)], layer)
+            projections = .grouped(stacked)
+        }
+        return AttentionParameters(
+            projections: projections, queryNorm: try normIfThere(.queryNorm, layer),
+            keyNorm: try normIfThere(.keyNorm, layer),
+            sinks: has(.sinks, layer)
+                ? VectorWeights(role: Role(.sinks, layer: layer), values: try vector(Role(.sinks, layer: layer))) : nil,
+            output: try linear([(.output, .outputBias)], layer))
+    }
+
+    private func latent(_ layer: Int, _ shape: DecoderConfiguration.Attention) throws -> LatentProjections {
+        let goesThroughRank = shape.latent?.queryRank != nil
+        return LatentProjections(
+            query: try linear(goesThroughRank ? [(.queryDown, .queryDownBias)] : [(.query, .queryBias)], layer),
+            queryUp: goesThroughRank
+                ? (norm: try norm(.queryDownNorm, layer), projection: try linear([(.queryUp, nil)], layer)) : nil,
+            keyValueDown: try linear([(.keyValueDown, .keyValueDownBias)], layer),
+            keyValueNorm: try norm(.keyValueDownNorm, layer),
+            keyValueUp: try linear([(.keyValueUp, nil)], layer))
+    }
+
+    private func network(
+        _ layer: Int, _ kinds: (gate: Role.Kind, up: Role.Kind, down: Role.Kind),
+        biases: (gate: Role.Kind, up: Role.Kind, down: Role.Kind)?, expert: Int? = nil
+    ) throws -> GatedNetwork {
+        GatedNetwork(
+            gateUp: try linear([(kinds.gate, biases?.gate), (kinds.up, biases?.up)], layer, expert: expert),
+            down: try linear([(kinds.down, biases?.down)], layer, expert: expert))
+    }
+
+    private func mixture(_ layer: Int, _ configuration: DecoderConfiguration) throws -> MixtureParameters {
+        let experts = try (0..<(configuration.mixture?.experts ?? 0)).map { expert in
+            try network(
+                layer, (.expertGate, .expertUp, .expertDown), biases: (.expertGateBias, .expertUpBias, .expertDownBias),
+                expert: expert)
+        }
+        let correction = Role(.routerCorrectionBias, layer: layer)
+        return MixtureParameters(
+            router: try linear([(.router, .routerBias)], layer),
+            correction: has(.routerCorrectionBias, layer)
+                ? VectorWeights(role: correction, values: try vector(correction)) : nil,
+            experts: experts,
+            shared: has(.sharedExpertGate, layer)
+                ? try network(layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown), biases: nil) : nil,
+            sharedGate: has(.sharedExpertRouter, layer) ? try linear([(.sharedExpertRouter, nil)], layer) : nil)
+    }
+}

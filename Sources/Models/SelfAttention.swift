@@ -1,0 +1,237 @@
+import CPlatform
+import Numerics
+
+/// What sequences a layer's rows are.
+struct SequenceShape {
+    /// Sequences of the same length, one after the other.
+    let count: Int
+    /// Tokens of each that are computed; a row each.
+    let length: Int
+    /// Tokens of each that came before, whose keys and values are known.
+    var past = 0
+
+    var rows: Int { count * length }
+}
+
+/// Keys and values of the tokens so far, of one layer and one sequence.
+package final class LayerCache {
+    var keys: Matrix
+    var values: Matrix
+    var count = 0
+
+    init(keyWidth: Int, valueWidth: Int, capacity: Int) {
+        keys = Matrix(rows: capacity, columns: keyWidth)
+        values = Matrix(rows: capacity, columns: valueWidth)
+    }
+
+    /// Appends rows; the capacity doubles where it is exceeded.
+    func append(keys new: MatrixSpan, values newValues: MatrixSpan) {
+        if count + new.rows > keys.rows {
+            let capacity = max(2 * keys.rows, count + new.rows)
+            let (oldKeys, oldValues) = (keys, values)
+            keys = Matrix(rows: capacity, columns: oldKeys.columns)
+            values = Matrix(rows: capacity, columns: oldValues.columns)
+            keys.values.update(from: oldKeys.values, count: count * oldKeys.columns)
+            values.values.update(from: oldValues.values, count: count * oldValues.columns)
+        }
+        for row in 0..<new.rows {
+            keys.row(count + row).update(from: new.values + row * new.stride, count: new.columns)
+            values.row(count + row).update(from: newValues.values + row * newValues.stride, count: newValues.columns)
+        }
+        count += new.rows
+    }
+}
+
+/// What the backward pass of an attention needs.
+final class AttentionTape {
+    /// The normalised stream that went in, `[rows, hidden]`.
+    let input: Matrix
+    /// Queries, keys and values as the scores are made of them.
+    var query: Matrix
+    var key: Matrix
+    var value: Matrix
+    /// What the heads gave, `[rows, heads * valueDimension]`.
+    let context: Matrix
+    let logsums: Matrix
+    /// Projections before their norms, and the norms' statistics; nil where there are none.
+    var raw: Matrix?
+    var queryStatistics: Matrix?
+    var keyStatistics: Matrix?
+    /// Normalised queries, keys and values before they are cut to a magnitude.
+    var unclipped: Matrix?
+    /// Of latent attention.
+    var latent: LatentTape?
+
+    init(input: Matrix, query: Matrix, key: Matrix, value: Matrix, context: Matrix, logsums: Matrix) {
+        self.input = input
+        self.query = query
+        self.key = key
+        self.value = value
+        self.context = context
+        self.logsums = logsums
+    }
+}
+
+/// A layer's attention.
+struct SelfAttention {
+    let parameters: AttentionParameters
+    let configuration: DecoderConfiguration.Attention
+    let norm: DecoderConfiguration.Norm
+    let layer: Int
+
+    func core(_ shape: SequenceShape) -> AttentionCore {
+        AttentionCore(
+            sequences: shape.count, queries: shape.length, keys: shape.past + shape.length, heads: configuration.heads,
+            keyValueHeads: configuration.keyValueHeads, scale: configuration.scale, softcap: configuration.softcap,
+            window: configuration.windows[layer], sinks: parameters.sinks?.values)
+    }
+
+    var queryColumns: Range<Int> { 0..<configuration.heads * configuration.keyDimension }
+    var keyColumns: Range<Int> {
+        queryColumns.upperBound..<queryColumns.upperBound + configuration.keyValueHeads * configuration.keyDimension
+    }
+    var valueColumns: Range<Int> {
+        keyColumns.upperBound..<keyColumns.upperBound + configuration.keyValueHeads * configuration.valueDimension
+    }
+
+    private func heads(_ matrix: Matrix, from column: Int) -> HeadSpan {
+        HeadSpan(
+            values: matrix.values + column, stride: matrix.columns, headStride: configuration.keyDimension,
+            dimension: configuration.keyDimension)
+    }
+
+    /// The norm of queries or keys: of each head where its weights are a head's, else of all heads together.
+    private func headNorm(_ weights: NormWeights, width: Int) -> Normalization {
+        Normalization(weights: weights, norm: norm, heads: width / max(weights.weight.columns, 1))
+    }
+
+    /// - Parameters:
+    ///   - input: the normalised stream, `[rows, hidden]`.
+    ///   - rotary: of the positions from `shape.past` on.
+    ///   - cache: keys and values of the tokens before, to which those of these tokens are added.
+    /// - Returns: what the attention adds to the stream, and with `keeps` what its backward pass needs.
+    func forward(
+        _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, cache: LayerCache?, keeps: Bool,
+        _ workers: Workers
+    ) -> (output: Matrix, tape: AttentionTape?) {
+        switch parameters.projections {
+        case .grouped(let projection):
+            return grouped(projection, input, shape, rotary, cache: cache, keeps: keeps, workers)
+        case .latent(let projections):
+            return latent(projections, input, shape, rotary, cache: cache, keeps: keeps, workers)
+        }
+    }
+
+    private func grouped(
+        _ projection: Linear, _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, cache: LayerCache?,
+        keeps: Bool, _ workers: Workers
+    ) -> (output: Matrix, tape: AttentionTape?) {
+        let stacked = projection.forward(input, workers)
+        let raw = keeps && (parameters.queryNorm != nil || parameters.keyNorm != nil) ? stacked.copy() : nil
+        var queryStatistics: Matrix?
+        var keyStatistics: Matrix?
+        for (weights, columns, isQuery) in [
+            (parameters.queryNorm, queryColumns, true), (parameters.keyNorm, keyColumns, false),
+        ] {
+            guard let weights else { continue }
+            let norm = headNorm(weights, width: columns.count)
+            let statistics = keeps ? norm.statistics(rows: input.rows) : nil
+            if isQuery { queryStatistics = statistics } else { keyStatistics = statistics }
+            norm.forward(stacked.span(columns: columns), into: stacked.span(columns: columns), statistics: statistics, workers)
+        }
+        let unclipped = keeps && configuration.clip != nil ? stacked.copy() : nil
+        if let limit = configuration.clip { clip(stacked, limit) }
+        rotate(stacked, shape, rotary, sign: 1, workers)
+        let context = Matrix(rows: input.rows, columns: configuration.heads * configuration.valueDimension)
+        let logsums = keeps ? Matrix(rows: input.rows, columns: configuration.heads) : nil
+        let dimension = configuration.valueDimension
+        let out = HeadSpan(
+            values: context.values, stride: context.columns, headStride: dimension, dimension: dimension)
+        if let cache {
+            cache.append(keys: stacked.span(columns: keyColumns), values: stacked.span(columns: valueColumns))
+            core(shape).forward(
+                heads(stacked, from: 0), heads(cache.keys, from: 0), heads(cache.values, from: 0), into: out,
+                logsums: logsums, workers)
+        } else {
+            core(shape).forward(
+                heads(stacked, from: 0), heads(stacked, from: keyColumns.lowerBound),
+                heads(stacked, from: valueColumns.lowerBound), into: out, logsums: logsums, workers)
+        }
+        let output = parameters.output.forward(context, workers)
+        guard let logsums else { return (output, nil) }
+        let tape = AttentionTape(
+            input: input, query: stacked, key: stacked, value: stacked, context: context, logsums: logsums)
+        tape.raw = raw
+        tape.queryStatistics = queryStatistics
+        tape.keyStatistics = keyStatistics
+        tape.unclipped = unclipped
+        return (output, tape)
+    }
+
+    private func clip(_ matrix: Matrix, _ limit: Float) {
+        for i in 0..<matrix.count { matrix.values[i] = min(max(matrix.values[i], -limit), limit) }
+    }
+
+    /// Rotates queries and keys of stacked rows.
+    private func rotate(
+        _ stacked: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, sign: Float, _ workers: Workers
+    ) {
+        workers.forEachRange(of: stacked.rows, size: 64) { rows in
+            for row in rows {
+                rotary.rotate(
+                    stacked.row(row), position: row % shape.length,
+                    heads: configuration.heads + configuration.keyValueHeads, stride: configuration.keyDimension,
+                    sign: sign)
+            }
+        }
+    }
+
+    /// The gradient of the input, added to `target` where it is given.
+    func backward(
+        _ output: Matrix, _ tape: AttentionTape, _ shape: SequenceShape, _ rotary: RotaryTable, into target: Matrix,
+        _ workers: Workers
+    ) {
+        let context = Matrix(rows: output.rows, columns: tape.context.columns)
+        parameters.output.backward(output.span, input: tape.context.span, into: context.span, workers)
+        switch parameters.projections {
+        case .grouped(let projection):
+            groupedBackward(projection, context, tape, shape, rotary, into: target, workers)
+        case .latent(let projections):
+            latentBackward(projections, context, tape, shape, rotary, into: target, workers)
+        }
+    }
+
+    private func groupedBackward(
+        _ projection: Linear, _ context: Matrix, _ tape: AttentionTape, _ shape: SequenceShape, _ rotary: RotaryTable,
+        into target: Matrix, _ workers: Workers
+    ) {
+        let stacked = tape.query
+        let gradient = Matrix(zeros: stacked.rows, stacked.columns)
+        let dimension = configuration.valueDimension
+        func contextHeads(_ matrix: Matrix) -> HeadSpan {
+            HeadSpan(values: matrix.values, stride: matrix.columns, headStride: dimension, dimension: dimension)
+        }
+        core(shape).backward(
+            heads(stacked, from: 0), heads(stacked, from: keyColumns.lowerBound),
+            heads(stacked, from: valueColumns.lowerBound), out: contextHeads(tape.context), logsums: tape.logsums,
+            dOut: contextHeads(context), dQuery: heads(gradient, from: 0),
+            dKey: heads(gradient, from: keyColumns.lowerBound), dValue: heads(gradient, from: valueColumns.lowerBound),
+            sinkGradient: parameters.sinks?.gradient, workers)
+        rotate(gradient, shape, rotary, sign: -1, workers)
+        if let limit = configuration.clip, let unclipped = tape.unclipped {
+            for i in 0..<gradient.count where abs(unclipped.values[i]) > limit { gradient.values[i] = 0 }
+        }
+        if let raw = tape.raw {
+            for (weights, statistics, columns) in [
+                (parameters.queryNorm, tape.queryStatistics, queryColumns),
+                (parameters.keyNorm, tape.keyStatistics, keyColumns),
+            ] {
+                guard let weights, let statistics else { continue }
+                headNorm(weights, width: columns.count).backward(
+                    raw.span(columns: columns), statistics: statistics, dy: gradient.span(columns: columns),
+                    into: gradient.span(columns: columns), replaces: true, workers)
+            }
+        }
+        projection.backward(gradient.span, input: tape.input.span, into: target.span, workers)
+    }
+}

@@ -1,0 +1,129 @@
+package import Checkpoints
+package import Numerics
+
+/// A parameter that is trained: where its values and its gradient are, `[rows, columns]`, row by row without gaps.
+package struct TrainedParameter {
+    package let role: Role
+    package let rows: Int
+    package let columns: Int
+    /// Whether it is a matrix in the checkpoint, and not a vector.
+    package let isMatrix: Bool
+    package let values: UnsafeMutablePointer<Float>
+    package let gradient: UnsafeMutablePointer<Float>
+    /// What the pointers point into.
+    package let owners: (values: Matrix, gradient: Matrix)
+
+    package var count: Int { rows * columns }
+}
+
+extension Decoder {
+    /// Gives the parameters of some roles gradients of zero, and takes those of all others away.
+    ///
+    /// Only what has a gradient costs the products that make it, and the backward pass ends at the lowest layer that has
+    /// one.
+    ///
+    /// - Returns: the parameters, in the order of the layers.
+    /// - Throws: `CheckpointError` where the weights are streamed.
+    package func train(where isTrained: (Role) -> Bool) throws -> [TrainedParameter] {
+        guard let (layers, embedding, head) = resident else {
+            throw CheckpointError(
+                .usage, message: "the model does not fit --memory in F32, and what is trained must: raise --memory")
+        }
+        var result: [TrainedParameter] = []
+        var lowest = configuration.layers
+        prepare(embedding, isTrained, &result)
+        if embedding.gradient != nil { lowest = 0 }
+        for (index, layer) in layers.enumerated() {
+            let before = result.count
+            prepare(layer, isTrained, &result)
+            if result.count > before { lowest = min(lowest, index) }
+        }
+        prepare(finalNorm, isTrained, &result)
+        if let head { prepare(head, isTrained, &result) }
+        lowestTrained = lowest
+        return result
+    }
+
+    private func prepare(_ layer: LayerParameters, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        for norm in [layer.attentionNorm, layer.attentionOutputNorm] {
+            if let norm { prepare(norm, isTrained, &result) }
+        }
+        let attention = layer.attention
+        switch attention.projections {
+        case .grouped(let linear): prepare(linear, isTrained, &result)
+        case .latent(let latent):
+            prepare(latent.query, isTrained, &result)
+            if let (norm, projection) = latent.queryUp {
+                prepare(norm, isTrained, &result)
+                prepare(projection, isTrained, &result)
+            }
+            prepare(latent.keyValueDown, isTrained, &result)
+            prepare(latent.keyValueNorm, isTrained, &result)
+            prepare(latent.keyValueUp, isTrained, &result)
+        }
+        for norm in [attention.queryNorm, attention.keyNorm] { if let norm { prepare(norm, isTrained, &result) } }
+        if let sinks = attention.sinks {
+            let trains = isTrained(sinks.role)
+            sinks.gradient = trains ? Matrix(zeros: 1, sinks.values.columns) : nil
+            append(sinks.role, sinks.values, sinks.gradient, isMatrix: false, &result)
+        }
+        prepare(attention.output, isTrained, &result)
+        for norm in [layer.feedForwardNorm, layer.feedForwardOutputNorm] {
+            if let norm { prepare(norm, isTrained, &result) }
+        }
+        switch layer.feedForward {
+        case .dense(let network): prepare(network, isTrained, &result)
+        case .mixture(let mixture):
+            prepare(mixture.router, isTrained, &result)
+            for expert in mixture.experts { prepare(expert, isTrained, &result) }
+            if let shared = mixture.shared { prepare(shared, isTrained, &result) }
+            if let gate = mixture.sharedGate { prepare(gate, isTrained, &result) }
+        }
+    }
+
+    private func prepare(_ network: GatedNetwork, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        prepare(network.gateUp, isTrained, &result)
+        prepare(network.down, isTrained, &result)
+    }
+
+    private func prepare(_ linear: Linear, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        linear.gradient =
+            linear.parts.contains { isTrained($0.role) } ? Matrix(zeros: linear.outputs, linear.inputs) : nil
+        let trainsBias = linear.parts.contains { $0.biasRole.map(isTrained) ?? false }
+        linear.biasGradient = trainsBias ? Matrix(zeros: 1, linear.outputs) : nil
+        for part in linear.parts {
+            if let gradient = linear.gradient, isTrained(part.role) {
+                result.append(
+                    TrainedParameter(
+                        role: part.role, rows: part.rows.count, columns: linear.inputs, isMatrix: true,
+                        values: linear.weight.row(part.rows.lowerBound),
+                        gradient: gradient.row(part.rows.lowerBound), owners: (linear.weight, gradient)))
+            }
+            if let role = part.biasRole, let bias = linear.bias, let gradient = linear.biasGradient, isTrained(role) {
+                result.append(
+                    TrainedParameter(
+                        role: role, rows: part.rows.count, columns: 1, isMatrix: false,
+                        values: bias.values + part.rows.lowerBound,
+                        gradient: gradient.values + part.rows.lowerBound, owners: (bias, gradient)))
+            }
+        }
+    }
+
+    private func prepare(_ norm: NormWeights, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        norm.gradient = isTrained(norm.role) ? Matrix(zeros: 1, norm.weight.columns) : nil
+        append(norm.role, norm.weight, norm.gradient, isMatrix: false, &result)
+        guard let role = norm.biasRole, let bias = norm.bias else { return }
+        norm.biasGradient = isTrained(role) ? Matrix(zeros: 1, bias.columns) : nil
+        append(role, bias, norm.biasGradient, isMatrix: false, &result)
+    }
+
+    private func append(
+        _ role: Role, _ values: Matrix, _ gradient: Matrix?, isMatrix: Bool, _ result: inout [TrainedParameter]
+    ) {
+        guard let gradient else { return }
+        result.append(
+            TrainedParameter(
+                role: role, rows: values.columns, columns: 1, isMatrix: isMatrix, values: values.values,
+                gradient: gradient.values, owners: (values, gradient)))
+    }
+}
