@@ -73,7 +73,8 @@ struct AttentionCore {
             let piece = piece(sequence: index / blocks / heads, block: index % blocks)
             let scores = Matrix(rows: piece.rows.count, columns: piece.keys.count)
             multiply(
-                query.head(head, rows: piece.rows), key.head(head / group, rows: piece.keys), .second, into: scores.span)
+                query.head(head, rows: piece.rows), key.head(head / group, rows: piece.keys), .second, into: scores.span
+            )
             let sink = sinks.map { $0.values + head }
             for row in 0..<scores.rows {
                 let seen = piece.seen(row)

@@ -65,7 +65,9 @@ extension DecoderConfiguration {
 
         func norm() throws -> Norm {
             let epsilon = try number("rms_norm_eps") ?? 1e-6
-            guard epsilon >= 0 else { throw failure(.malformed, "rms_norm_eps is \(epsilon), and must not be negative") }
+            guard epsilon >= 0 else {
+                throw failure(.malformed, "rms_norm_eps is \(epsilon), and must not be negative")
+            }
             let kind: Norm.Kind
             switch rules["norm"]?.string {
             case nil: kind = .rms

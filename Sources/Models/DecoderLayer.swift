@@ -154,7 +154,9 @@ struct DecoderLayer {
             inputSlope = layer.backward(slope, kept, auxiliary: auxiliary, workers)
         }
         let middleSlope = output.copy()
-        add(inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope, workers)
+        add(
+            inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope,
+            workers)
         // Attention.
         slope = scaled(middleSlope, workers)
         if let weights = parameters.attentionOutputNorm, let given = tape.attentionOutput,

@@ -92,7 +92,8 @@ struct MixtureLayer {
             if parameters.experts.contains(where: { $0.gateUp.gradient != nil }) { kept.gathered = gathered }
             tape = kept
         }
-        let record = watches
+        let record =
+            watches
             ? MixtureRecord(layer: layer, input: input, decision: decision, slots: slots, outputs: outputs) : nil
         return (output, tape, record)
     }

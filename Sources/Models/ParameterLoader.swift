@@ -81,7 +81,8 @@ struct ParameterLoader {
                 guard let role = part.biasRole else { continue }
                 let tensor = try tensor(role)
                 guard tensor.rows * tensor.columns == part.rows.count else {
-                    throw CheckpointError(.incompatible, message: "\(role) has \(tensor.rows) values, not \(part.rows.count)")
+                    throw CheckpointError(
+                        .incompatible, message: "\(role) has \(tensor.rows) values, not \(part.rows.count)")
                 }
                 try read(tensor, rows: 0..<tensor.rows, into: vector.values + part.rows.lowerBound)
             }
@@ -114,9 +115,14 @@ struct ParameterLoader {
             feedForwardNorm: normalizesOutputs ? try normIfThere(.preFeedForwardNorm, layer) : afterAttention,
             feedForwardOutputNorm: try normIfThere(.postFeedForwardNorm, layer),
             attention: try attention(layer, configuration.attention),
-            feedForward: configuration.moeLayers[layer] ? .mixture(try mixture(layer, configuration)) : .dense(
-                try network(layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown), biases: (
-                    .feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias))))
+            feedForward: configuration.moeLayers[layer]
+                ? .mixture(try mixture(layer, configuration))
+                : .dense(
+                    try network(
+                        layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown),
+                        biases: (
+                            .feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
+                        ))))
     }
 
     private func attention(_ layer: Int, _ shape: DecoderConfiguration.Attention) throws -> AttentionParameters {

@@ -55,7 +55,8 @@ package struct RotaryEmbedding: Sendable {
         }
         guard part == 1 || allowsPartial else {
             throw config.failure(
-                .incompatible, "partial_rotary_factor is \(part), and \(description.architecture.modelType) rotates all")
+                .incompatible, "partial_rotary_factor is \(part), and \(description.architecture.modelType) rotates all"
+            )
         }
         self.dimension = Int(Double(dimension) * part)
         guard self.dimension >= 2, self.dimension % 2 == 0 else {

@@ -173,7 +173,8 @@ package struct RouterRule: Sendable {
 
     /// The softmax of the logits that are close to the largest of those left, and the largest's index.
     private static func mixerProbabilities(
-        _ logits: UnsafeBufferPointer<Float>, _ threshold: Float, without taken: Slice<UnsafeMutableBufferPointer<Int32>>,
+        _ logits: UnsafeBufferPointer<Float>, _ threshold: Float,
+        without taken: Slice<UnsafeMutableBufferPointer<Int32>>,
         into scores: inout [Float]
     ) -> Int {
         var best = -1

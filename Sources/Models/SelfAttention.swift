@@ -137,7 +137,8 @@ struct SelfAttention {
             let norm = headNorm(weights, width: columns.count)
             let statistics = keeps ? norm.statistics(rows: input.rows) : nil
             if isQuery { queryStatistics = statistics } else { keyStatistics = statistics }
-            norm.forward(stacked.span(columns: columns), into: stacked.span(columns: columns), statistics: statistics, workers)
+            norm.forward(
+                stacked.span(columns: columns), into: stacked.span(columns: columns), statistics: statistics, workers)
         }
         let unclipped = keeps && configuration.clip != nil ? stacked.copy() : nil
         if let limit = configuration.clip { clip(stacked, limit) }

@@ -4,12 +4,19 @@ import Glibc
 extension PosixFile {
     /// Writes a file that appears whole or not at all: a new one beside it, synced, takes its place.
     package static func replace(_ path: String, with bytes: [UInt8]) throws(SafetensorsError) {
+        try replace(path) { file throws(SafetensorsError) in try file.writeExactly(bytes, at: 0) }
+    }
+
+    /// Writes a file that appears whole or not at all, with what `write` puts into it.
+    package static func replace(
+        _ path: String, _ write: (PosixFile) throws(SafetensorsError) -> Void
+    ) throws(SafetensorsError) {
         let (folder, name) = split(path)
         let temporary = "\(folder)/.\(name).tmp-\(getpid())"
         if Glibc.unlink(temporary) != 0, errno != ENOENT { throw failure(temporary, "cannot be removed") }
         let file = try create(temporary)
         do throws(SafetensorsError) {
-            try file.writeExactly(bytes, at: 0)
+            try write(file)
             try file.sync()
             guard rename(temporary, path) == 0 else { throw failure(path, "cannot be put in place") }
         } catch {

@@ -1,0 +1,150 @@
+import Checkpoints
+import Models
+import Numerics
+import Safetensors
+import TestSupport
+import Testing
+
+/// The checkpoints under Tests/Fixtures/models with what transformers computes for them in F32 (`expected.safetensors`).
+@Suite struct GoldenTests {
+    @Test(arguments: Fixtures.dense + Fixtures.mixtures)
+    func forwardPassGivesTransformersNumbers(_ name: String) throws {
+        let golden = try Golden(name)
+        let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 2))
+        try golden.check(decoder)
+    }
+
+    @Test(arguments: Fixtures.dense + Fixtures.mixtures)
+    func streamedWeightsGiveTheSame(_ name: String) throws {
+        let golden = try Golden(name)
+        let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 1), memory: 1)
+        #expect(decoder.isStreamed)
+        try golden.check(decoder)
+    }
+
+    @Test(arguments: Fixtures.dense + Fixtures.mixtures, [false, true])
+    func backwardPassGivesTransformersGradients(_ name: String, checkpoints: Bool) throws {
+        let golden = try Golden(name)
+        let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 2))
+        let parameters = try decoder.train { $0.kind != .routerCorrectionBias }
+        let tape = try decoder.forwardKeeping(golden.batch, checkpoints: checkpoints)
+        let predictions = golden.batch.count * (golden.batch.length - 1)
+        let (_, slope) = try decoder.lossesBackward(tape.states, golden.batch, scale: 1 / Float(predictions))
+        try decoder.backward(tape, slope)
+        let gradients = try decoder.namedGradients(parameters)
+        let names = Set(gradients.map(\.name))
+        for name in golden.names where name.hasPrefix("grad.") { #expect(names.contains(String(name.dropFirst(5)))) }
+        for (name, _, values) in gradients {
+            // transformers' models have no biases that their configuration does not ask for.
+            guard let expected = try golden.values("grad.\(name)") else { continue }
+            #expect(relativeDifference(values, expected) <= 1e-4, "\(name)")
+        }
+    }
+
+    /// The same gradients, one parameter at a time, by central differences of the loss in F64 sums.
+    @Test(arguments: ["llama", "gemma2", "gpt-oss", "deepseek-v3", "qwen2-moe"])
+    func gradientsAreTheSlopesOfTheLoss(_ name: String) throws {
+        let golden = try Golden(name)
+        let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 1))
+        let parameters = try decoder.train { $0.kind != .routerCorrectionBias }
+        let tape = try decoder.forwardKeeping(golden.batch)
+        let (_, slope) = try decoder.lossesBackward(tape.states, golden.batch, scale: 1)
+        try decoder.backward(tape, slope)
+        func loss() throws -> Double {
+            try decoder.losses(decoder.forward(golden.batch), golden.batch).reduce(0) { $0 + Double($1) }
+        }
+        var generator = SeededGenerator(seed: 1)
+        for parameter in parameters where parameter.role.kind.rawValue.contains("o") || parameter.count < 100 {
+            let largest = (0..<parameter.count).max {
+                abs(parameter.gradient[$0]) < abs(parameter.gradient[$1])
+            }
+            guard let index = largest, abs(parameter.gradient[index]) > 0.5, generator.next() % 3 == 0 else { continue }
+            let value = parameter.values[index]
+            let step: Float = 2e-3
+            parameter.values[index] = value + step
+            let above = try loss()
+            parameter.values[index] = value - step
+            let below = try loss()
+            parameter.values[index] = value
+            let slope = (above - below) / Double(2 * step)
+            let found = Double(parameter.gradient[index])
+            #expect(abs(slope - found) <= 0.05 * abs(found) + 0.05, "\(parameter.role) \(index)")
+        }
+    }
+
+    @Test func resultsDoNotDependOnThreads() throws {
+        let golden = try Golden("mixtral")
+        var found: [[Float]] = []
+        for threads in [1, 2, 3] {
+            let decoder = try Decoder(
+                Checkpoint(at: Fixtures.model("mixtral")), workers: Workers(threads: threads))
+            found.append(try decoder.forward(golden.batch).array)
+        }
+        #expect(found[0] == found[1])
+        #expect(found[0] == found[2])
+    }
+}
+
+/// What transformers computed for a fixture.
+struct Golden {
+    private let file: SafetensorsFile
+    let batch: TokenBatch
+
+    init(_ name: String) throws {
+        file = try SafetensorsFile(path: Fixtures.model(name) + "/expected.safetensors")
+        let ids = try file.bytes("input_ids").withUnsafeBytes { Array($0.bindMemory(to: Int64.self)) }
+        batch = TokenBatch(ids: ids.map { Int32($0) }, length: 24)
+    }
+
+    var names: [String] { file.header.tensors.map(\.name) }
+
+    func values(_ name: String) throws -> [Float]? {
+        guard file.info(name) != nil else { return nil }
+        return try file.bytes(name).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    }
+
+    func check(_ decoder: Decoder) throws {
+        let recorder = Recorder()
+        let states = try decoder.forward(batch, observer: recorder)
+        for (layer, stream) in recorder.streams.enumerated() {
+            #expect(largestDifference(stream, try values("hidden.\(layer)")) <= 1e-4, "hidden.\(layer)")
+        }
+        #expect(largestDifference(states.array, try values("hidden.final")) <= 1e-4, "hidden.final")
+        for (index, logits) in recorder.routers.enumerated() {
+            guard let expected = try values("router_logits.\(index)") else { continue }
+            #expect(largestDifference(logits, expected) <= 1e-4, "router_logits.\(index)")
+        }
+        let logits = try decoder.logits(states.span)
+        #expect(largestDifference(logits.array, try values("logits")) <= 1e-4, "logits")
+        let losses = try decoder.losses(states, batch)
+        let loss = losses.reduce(0, +) / Float(losses.count)
+        #expect(largestDifference([loss], try values("loss")) <= 1e-4, "loss")
+    }
+}
+
+private final class Recorder: ForwardObserver {
+    var streams: [[Float]] = []
+    var routers: [[Float]] = []
+
+    func enters(_ layer: Int, _ stream: Matrix) { streams.append(stream.array) }
+    func routed(_ record: MixtureRecord) { routers.append(record.decision.logits.array) }
+}
+
+func largestDifference(_ found: [Float], _ expected: [Float]?) -> Float {
+    guard let expected, found.count == expected.count else { return .infinity }
+    return zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+}
+
+/// The norm of the difference over the norm of what is expected; the largest difference, a hundredfold, where what is
+/// expected is next to nothing.
+func relativeDifference(_ found: [Float], _ expected: [Float]) -> Double {
+    guard found.count == expected.count else { return .infinity }
+    var (difference, norm, largest) = (0.0, 0.0, 0.0)
+    for (a, b) in zip(found, expected) {
+        difference += Double(a - b) * Double(a - b)
+        norm += Double(b) * Double(b)
+        largest = max(largest, Double(abs(b)))
+    }
+    if largest < 1e-6 { return Double(largestDifference(found, expected)) * 100 }
+    return (difference / norm).squareRoot()
+}
