@@ -42,7 +42,6 @@ package final class Workers: Sendable {
             shared.publish(job)
             job.work()
             shared.withdraw(job)
-            job.wait()
         }
     }
 
@@ -58,7 +57,6 @@ private final class Job: Sendable {
     private let pieces: Int
     private let body: @Sendable (Int) -> Void
     private let next = Atomic<Int>(0)
-    private let done = Atomic<Int>(0)
 
     init(pieces: Int, body: @escaping @Sendable (Int) -> Void) {
         self.pieces = pieces
@@ -70,16 +68,6 @@ private final class Job: Sendable {
             let piece = next.add(1, ordering: .relaxed).oldValue
             guard piece < pieces else { return }
             body(piece)
-            done.add(1, ordering: .releasing)
-        }
-    }
-
-    /// Waits for pieces that other threads have taken: they are at work, so it will not be long.
-    func wait() {
-        var spins = 0
-        while done.load(ordering: .acquiring) < pieces {
-            spins += 1
-            if spins > 1 << 12 { sched_yield() }
         }
     }
 }
@@ -88,29 +76,42 @@ private final class Job: Sendable {
 private final class Shared: Sendable {
     private struct State {
         var job: Job?
-        var generation = 0
         var isClosed = false
     }
 
     private let state = Mutex(State())
     private let generation = Atomic<Int>(0)
+    /// How many threads hold the job.
+    private let busy = Atomic<Int>(0)
     private let condition: UnsafeCondition
 
     init() { condition = UnsafeCondition() }
 
     func publish(_ job: Job) {
-        condition.locked { self.state.withLock { $0.job = job } }
-        generation.add(1, ordering: .releasing)
-        condition.broadcast()
+        state.withLock { $0.job = job }
+        announce()
     }
 
+    /// Waits until no thread works on the job, nor holds it: its body is the caller's closure, which Swift checks that
+    /// nobody has a reference to when the caller's loop ends.
     func withdraw(_ job: Job) {
         state.withLock { if $0.job === job { $0.job = nil } }
+        // They are at work on their last pieces, so it will not be long.
+        var spins = 0
+        while busy.load(ordering: .acquiring) > 0 {
+            spins += 1
+            if spins > 1 << 12 { sched_yield() }
+        }
     }
 
     func close() {
-        condition.locked { self.state.withLock { $0.isClosed = true } }
-        generation.add(1, ordering: .releasing)
+        state.withLock { $0.isClosed = true }
+        announce()
+    }
+
+    private func announce() {
+        // Under the lock: a thread between its look at the generation and its sleep would miss the call.
+        condition.locked { _ = generation.add(1, ordering: .releasing) }
         condition.broadcast()
     }
 
@@ -123,10 +124,23 @@ private final class Shared: Sendable {
             while generation.load(ordering: .acquiring) == seen, spins < 1 << 11 { spins += 1 }
             condition.wait { generation.load(ordering: .acquiring) != seen }
             seen = generation.load(ordering: .acquiring)
-            let (job, isClosed) = state.withLock { ($0.job, $0.isClosed) }
-            if isClosed { return }
-            job?.work()
+            if takePart() { busy.subtract(1, ordering: .releasing) }
+            if state.withLock({ $0.isClosed }) { return }
         }
+    }
+
+    /// Works on the job, if there is one; says whether there was. A function of its own, so that the reference to the
+    /// job is gone when it returns.
+    @inline(never)
+    private func takePart() -> Bool {
+        let job = state.withLock { state in
+            // Counted under the lock under which the job is withdrawn.
+            if state.job != nil { busy.add(1, ordering: .relaxed) }
+            return state.job
+        }
+        guard let job else { return false }
+        job.work()
+        return true
     }
 }
 
