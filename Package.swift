@@ -41,7 +41,8 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers",
+                "Transforms",
             ]),
         .target(
             name: "MoEToolkit",
