@@ -149,7 +149,6 @@ struct TrainingArguments: ParsableArguments {
         try check("patience", patience.map { $0 > 0 } ?? true, "1 or more")
         try check("save-every", saveEvery > 0, "a positive number")
         if batches != nil, !data.isEmpty { throw ValidationError("--batches and --data: give one of them") }
-        if batches == nil, data.isEmpty { throw ValidationError("--data: give text to train on") }
         if patience != nil, heldout.isEmpty { throw ValidationError("--patience needs --heldout") }
         if sampleTop1, noisyTopK { throw ValidationError("--sample-top1 and --noisy-top-k: give one of them") }
     }
@@ -181,6 +180,7 @@ struct TrainingArguments: ParsableArguments {
             let source = try ExplicitBatches(path: batches)
             return (source, min(steps ?? .max, source.steps ?? 0))
         }
+        guard !data.isEmpty else { throw ValidationError("--data: give text to train on") }
         let sources = try DataSource.parse(data)
         let encoder = try encoder()
         let domains = try sources.map {

@@ -106,7 +106,8 @@ struct TrainingSession {
             details: ["steps": JSON(trainer.step), "heldout_before": json(before), "heldout_after": json(after)])
     }
 
-    private func heldOut() throws -> HeldOut {
+    /// The held-out windows.
+    func heldOut() throws -> HeldOut {
         var options = data.options
         options.tokenLimit = training.heldoutTokens
         return try HeldOut(
