@@ -40,7 +40,10 @@ let package = Package(
             dependencies: ["CZstd", "Checkpoints", "Models", "Numerics", "Safetensors", "Tokenizers", "Transforms"]),
         .target(
             name: "Training",
-            dependencies: ["Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers", "Transforms"]),
+            dependencies: [
+                "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers",
+                "Transforms",
+            ]),
         .target(
             name: "MoEToolkit",
             dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms"]),
@@ -69,7 +72,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "TrainingTests",
-            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "TestSupport", "Training"]),
+            dependencies: [
+                "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Training",
+            ]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]

@@ -19,7 +19,7 @@ extension Decoder {
     }
 
     private func named(
-        _ parameters: [TrainedParameter], _ source: (TrainedParameter) -> UnsafeMutablePointer<Float>
+        _ parameters: [TrainedParameter], _ source: (TrainedParameter) -> Matrix
     ) throws -> [(name: String, shape: [Int], values: [Float])] {
         let byRole = Dictionary(parameters.map { ($0.role, $0) }, uniquingKeysWith: { first, _ in first })
         var result: [(name: String, shape: [Int], values: [Float])] = []
@@ -32,7 +32,7 @@ extension Decoder {
                 for row in 0..<view.rows {
                     for column in 0..<view.columns {
                         values[view.offset + row * view.rowStride + column * view.columnStride] =
-                            from[row * view.columns + column]
+                            from.values[row * view.columns + column]
                     }
                 }
             }

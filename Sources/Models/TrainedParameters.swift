@@ -1,19 +1,17 @@
 package import Checkpoints
 package import Numerics
 
-/// A parameter that is trained: where its values and its gradient are, `[rows, columns]`, row by row without gaps.
+/// A parameter that is trained, `[rows, columns]` for a matrix and `[1, n]` for a vector.
 package struct TrainedParameter {
     package let role: Role
-    package let rows: Int
-    package let columns: Int
     /// Whether it is a matrix in the checkpoint, and not a vector.
     package let isMatrix: Bool
-    package let values: UnsafeMutablePointer<Float>
-    package let gradient: UnsafeMutablePointer<Float>
-    /// What the pointers point into.
-    package let owners: (values: Matrix, gradient: Matrix)
+    /// The values that the decoder computes with.
+    package let values: Matrix
+    /// Where the backward pass adds its gradient.
+    package let gradient: Matrix
 
-    package var count: Int { rows * columns }
+    package var count: Int { values.count }
 }
 
 extension Decoder {
@@ -95,16 +93,14 @@ extension Decoder {
             if let gradient = linear.gradient, isTrained(part.role) {
                 result.append(
                     TrainedParameter(
-                        role: part.role, rows: part.rows.count, columns: linear.inputs, isMatrix: true,
-                        values: linear.weight.row(part.rows.lowerBound),
-                        gradient: gradient.row(part.rows.lowerBound), owners: (linear.weight, gradient)))
+                        role: part.role, isMatrix: true, values: Matrix(rows: part.rows, of: linear.weight),
+                        gradient: Matrix(rows: part.rows, of: gradient)))
             }
             if let role = part.biasRole, let bias = linear.bias, let gradient = linear.biasGradient, isTrained(role) {
                 result.append(
                     TrainedParameter(
-                        role: role, rows: part.rows.count, columns: 1, isMatrix: false,
-                        values: bias.values + part.rows.lowerBound,
-                        gradient: gradient.values + part.rows.lowerBound, owners: (bias, gradient)))
+                        role: role, isMatrix: false, values: Matrix(columns: part.rows, ofVector: bias),
+                        gradient: Matrix(columns: part.rows, ofVector: gradient)))
             }
         }
     }
@@ -121,9 +117,6 @@ extension Decoder {
         _ role: Role, _ values: Matrix, _ gradient: Matrix?, isMatrix: Bool, _ result: inout [TrainedParameter]
     ) {
         guard let gradient else { return }
-        result.append(
-            TrainedParameter(
-                role: role, rows: values.columns, columns: 1, isMatrix: isMatrix, values: values.values,
-                gradient: gradient.values, owners: (values, gradient)))
+        result.append(TrainedParameter(role: role, isMatrix: isMatrix, values: values, gradient: gradient))
     }
 }

@@ -11,12 +11,33 @@ package final class Matrix: @unchecked Sendable {
     package let values: UnsafeMutablePointer<Float>
 
     private let capacity: Int
+    /// The matrix whose memory this one is part of.
+    private let owner: Matrix?
 
     /// A matrix whose values are whatever was in memory.
     package init(rows: Int, columns: Int) {
         self.rows = rows
         self.columns = columns
         (values, capacity) = MatrixMemory.take(rows * columns)
+        owner = nil
+    }
+
+    /// Some rows of another matrix, in its memory.
+    package init(rows range: Range<Int>, of owner: Matrix) {
+        rows = range.count
+        columns = owner.columns
+        values = owner.row(range.lowerBound)
+        capacity = 0
+        self.owner = owner
+    }
+
+    /// Some values of a vector `[1, n]`, in its memory.
+    package init(columns range: Range<Int>, ofVector owner: Matrix) {
+        rows = 1
+        columns = range.count
+        values = owner.values + range.lowerBound
+        capacity = 0
+        self.owner = owner
     }
 
     /// A matrix of zeros.
@@ -31,7 +52,7 @@ package final class Matrix: @unchecked Sendable {
         for i in 0..<min(count, values.count) { self.values[i] = values[i] }
     }
 
-    deinit { MatrixMemory.giveBack(values, capacity) }
+    deinit { if owner == nil { MatrixMemory.giveBack(values, capacity) } }
 
     /// How many values there are.
     package var count: Int { rows * columns }

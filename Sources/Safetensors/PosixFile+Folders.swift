@@ -7,23 +7,30 @@ extension PosixFile {
         try replace(path) { file throws(SafetensorsError) in try file.writeExactly(bytes, at: 0) }
     }
 
-    /// Writes a file that appears whole or not at all, with what `write` puts into it.
+    /// Writes a file that appears whole or not at all, with what `body` puts into it.
     package static func replace(
-        _ path: String, _ write: (PosixFile) throws(SafetensorsError) -> Void
+        _ path: String, _ body: (PosixFile) throws(SafetensorsError) -> Void
     ) throws(SafetensorsError) {
         let (folder, name) = split(path)
-        let temporary = "\(folder)/.\(name).tmp-\(getpid())"
+        try replace(path, through: "\(folder)/.\(name).tmp-\(getpid())", body)
+    }
+
+    /// Writes a file that appears whole or not at all: `body` fills `temporary`, in the same folder, which is synced and
+    /// takes the file's place. Whatever fails, the file that was there stays, and `temporary` is removed.
+    package static func replace(
+        _ path: String, through temporary: String, _ body: (PosixFile) throws(SafetensorsError) -> Void
+    ) throws(SafetensorsError) {
         if Glibc.unlink(temporary) != 0, errno != ENOENT { throw failure(temporary, "cannot be removed") }
         let file = try create(temporary)
         do throws(SafetensorsError) {
-            try write(file)
+            try body(file)
             try file.sync()
             guard rename(temporary, path) == 0 else { throw failure(path, "cannot be put in place") }
         } catch {
             Glibc.unlink(temporary)
             throw error
         }
-        try syncDirectory(folder)
+        try syncDirectory(split(path).folder)
     }
 
     /// Copies a file's bytes into a new file, and syncs it.

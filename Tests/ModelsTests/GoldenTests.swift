@@ -56,18 +56,18 @@ import Testing
         var generator = SeededGenerator(seed: 1)
         for parameter in parameters where parameter.role.kind.rawValue.contains("o") || parameter.count < 100 {
             let largest = (0..<parameter.count).max {
-                abs(parameter.gradient[$0]) < abs(parameter.gradient[$1])
+                abs(parameter.gradient.values[$0]) < abs(parameter.gradient.values[$1])
             }
-            guard let index = largest, abs(parameter.gradient[index]) > 0.5, generator.next() % 3 == 0 else { continue }
-            let value = parameter.values[index]
+            guard let index = largest, abs(parameter.gradient.values[index]) > 0.5, generator.next() % 3 == 0 else { continue }
+            let value = parameter.values.values[index]
             let step: Float = 2e-3
-            parameter.values[index] = value + step
+            parameter.values.values[index] = value + step
             let above = try loss()
-            parameter.values[index] = value - step
+            parameter.values.values[index] = value - step
             let below = try loss()
-            parameter.values[index] = value
+            parameter.values.values[index] = value
             let slope = (above - below) / Double(2 * step)
-            let found = Double(parameter.gradient[index])
+            let found = Double(parameter.gradient.values[index])
             #expect(abs(slope - found) <= 0.05 * abs(found) + 0.05, "\(parameter.role) \(index)")
         }
     }

@@ -40,4 +40,30 @@ size_t cplatform_f32_to_bf16(const float *from, void *to, size_t count);
 /// to[i] += factor * from[i], each product rounded before it is added.
 void cplatform_add_scaled_f64(double *to, const double *from, double factor, size_t count);
 
+// Training.
+
+/// The numbers of a step of AdamW that are the same for all elements of a parameter.
+struct cplatform_adamw_step {
+    /// What each gradient is multiplied by first: the clipping.
+    float gradient_scale;
+    /// 1 - beta1: the weight of the gradient in the mean.
+    float first_weight;
+    /// beta2 and 1 - beta2.
+    float second_decay, second_weight;
+    /// sqrt(1 - beta2^t).
+    float second_correction;
+    float epsilon;
+    /// 1 - rate * decay.
+    float value_decay;
+    /// -rate / (1 - beta1^t).
+    float negative_rate;
+};
+
+/// A step of AdamW on `count` elements: values and both moments are updated in place.
+void cplatform_adamw(
+    float *restrict values, const float *restrict gradient, float *restrict first, float *restrict second,
+    size_t count, const struct cplatform_adamw_step *step);
+/// The sum of squares in double, in an order that depends on `count` alone.
+double cplatform_sum_of_squares(const float *values, size_t count);
+
 #endif
