@@ -11,6 +11,8 @@ package struct MixtureRecord {
     package let slots: ExpertSlots
     /// Each slot's output before its gate, `[slots, hidden]`.
     package let outputs: Matrix
+    /// The gate of the shared expert, `[tokens, 1]`; nil where it has none.
+    package fileprivate(set) var sharedGate: Matrix?
 }
 
 /// What the backward pass of a mixture layer needs.
@@ -82,7 +84,7 @@ struct MixtureLayer {
             output = merged(segments, input, workers)
         }
         if let shared = parameters.shared {
-            addShared(shared, input, to: output, tape, workers)
+            record?.sharedGate = addShared(shared, input, to: output, tape, workers)
         }
         return (output, tape, record)
     }
@@ -114,7 +116,8 @@ struct MixtureLayer {
         }
         let record =
             watches
-            ? MixtureRecord(layer: layer, input: input, decision: decision, slots: slots, outputs: outputs) : nil
+            ? MixtureRecord(
+                layer: layer, input: input, decision: decision, slots: slots, outputs: outputs, sharedGate: nil) : nil
         return (output, tape, record)
     }
 
@@ -142,10 +145,12 @@ struct MixtureLayer {
         }
     }
 
-    /// The shared expert's output, times its gate where it has one.
+    /// Adds the shared expert's output, times its gate where it has one.
+    ///
+    /// - Returns: the gate.
     private func addShared(
         _ shared: GatedNetwork, _ input: Matrix, to output: Matrix, _ tape: MixtureTape?, _ workers: Workers
-    ) {
+    ) -> Matrix? {
         let (result, kept) = FeedForward(network: shared, activation: activation).forward(
             input, keeps: tape != nil, workers)
         tape?.shared = kept
@@ -163,6 +168,7 @@ struct MixtureLayer {
                     output.row(row), result.row(row), gate.map { $0.values[row] } ?? 1, output.columns)
             }
         }
+        return gate
     }
 
     /// Networks made of all experts' weights, one for each segment of tokens.
