@@ -67,7 +67,9 @@ let package = Package(
             name: "ModelsTests", dependencies: ["Checkpoints", "Models", "Numerics", "Safetensors", "TestSupport"]),
         .testTarget(
             name: "EvaluationTests",
-            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "TestSupport", "Tokenizers"]),
+            dependencies: [
+                "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Tokenizers", "Transforms",
+            ]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [

@@ -69,6 +69,13 @@ public struct Checkpoint: Sendable {
         return result
     }
 
+    /// The checkpoint with other tensors of the same roles.
+    package func replacing(table: [Role: LazyTensor]) -> Checkpoint {
+        Checkpoint(
+            description: description, table: table, layout: layout, sources: sources, companions: companions,
+            history: history, warnings: warnings)
+    }
+
     /// The checkpoint with another step in its history.
     package func recording(_ step: JSONObject) -> Checkpoint {
         var result = self

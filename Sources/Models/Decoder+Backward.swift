@@ -10,6 +10,8 @@ package final class PassTape {
     /// that the layer's backward pass needs.
     var layers: [LayerTape] = []
     let isCheckpointed: Bool
+    /// What was changed of the routing.
+    let perturbation: (any RouterPerturbation)?
     /// The stream before the final norm.
     var leaving: Matrix
     var finalStatistics: Matrix
@@ -19,16 +21,23 @@ package final class PassTape {
     package fileprivate(set) var decisions: [(layer: Int, decision: RoutingDecision)] = []
 
     fileprivate init(
-        shape: SequenceShape, rotary: RotaryTable, batch: TokenBatch, isCheckpointed: Bool, stream: Matrix
+        shape: SequenceShape, rotary: RotaryTable, batch: TokenBatch, isCheckpointed: Bool,
+        perturbation: (any RouterPerturbation)?, stream: Matrix
     ) {
         self.shape = shape
         self.rotary = rotary
         self.batch = batch
         self.isCheckpointed = isCheckpointed
+        self.perturbation = perturbation
         leaving = stream
         finalStatistics = stream
         states = stream
     }
+}
+
+extension PassTape {
+    /// The stream that enters each layer, `[tokens, hidden]`.
+    package var streams: [Matrix] { layers.map(\.entering) }
 }
 
 extension Decoder {
@@ -37,17 +46,18 @@ extension Decoder {
     /// - Parameter checkpoints: keep only the streams between layers and compute each layer a second time for its
     ///   gradient: a third more arithmetic for a fraction of the memory.
     package func forwardKeeping(
-        _ batch: TokenBatch, checkpoints: Bool = false, gating: (any Gating)? = nil
+        _ batch: TokenBatch, checkpoints: Bool = false, perturbation: (any RouterPerturbation)? = nil
     ) throws -> PassTape {
         var stream = try embed(batch.ids)
         let shape = SequenceShape(count: batch.count, length: batch.length)
         let tape = PassTape(
             shape: shape, rotary: configuration.attention.rotary.table(from: 0, count: batch.length), batch: batch,
-            isCheckpointed: checkpoints, stream: stream)
+            isCheckpointed: checkpoints, perturbation: perturbation, stream: stream)
         for index in 0..<configuration.layers {
-            let layer = try decoderLayer(index)
+            var layer = try decoderLayer(index)
+            layer.perturbation = perturbation
             let (output, kept, record) = layer.forward(
-                stream, shape, tape.rotary, .init(gating: gating, keeps: !checkpoints, watches: true), workers)
+                stream, shape, tape.rotary, .init(keeps: !checkpoints, watches: true), workers)
             if let record { tape.decisions.append((index, record.decision)) }
             tape.layers.append(kept ?? LayerTape(entering: stream))
             stream = output
@@ -89,14 +99,18 @@ extension Decoder {
     /// - Parameters:
     ///   - slope: the gradient of `tape.states`.
     ///   - auxiliary: what else there is of the gradient of routers' logits, by layer.
+    ///   - streams: what else there is of the gradient of the streams that enter layers, by layer.
     /// - Throws: `CheckpointError` where weights that are streamed cannot be read.
-    package func backward(_ tape: PassTape, _ slope: Matrix, auxiliary: [Int: Matrix] = [:]) throws {
+    package func backward(
+        _ tape: PassTape, _ slope: Matrix, auxiliary: [Int: Matrix] = [:], streams: [Int: Matrix] = [:]
+    ) throws {
         var stream = Matrix(zeros: slope.rows, slope.columns)
         Normalization(weights: finalNorm, norm: configuration.norm).backward(
             tape.leaving.span, statistics: tape.finalStatistics, dy: slope.span, into: stream.span, workers)
         for index in (0..<configuration.layers).reversed() {
             guard index >= lowestTrained else { return }
-            let layer = try decoderLayer(index)
+            var layer = try decoderLayer(index)
+            layer.perturbation = tape.perturbation
             var kept = tape.layers[index]
             if tape.isCheckpointed {
                 let again = layer.forward(
@@ -105,6 +119,7 @@ extension Decoder {
             }
             stream = layer.backward(
                 stream, kept, tape.shape, tape.rotary, auxiliary: auxiliary[index], workers)
+            if let other = streams[index] { ctransformer_add_scaled(stream.values, other.values, 1, stream.count) }
             // The memory of this layer serves the next.
             tape.layers[index] = LayerTape(entering: kept.entering)
         }

@@ -29,6 +29,7 @@ struct DecoderLayer {
     let parameters: LayerParameters
     let configuration: DecoderConfiguration
     let rule: RouterRule?
+    var perturbation: (any RouterPerturbation)?
 
     private func normalization(_ weights: NormWeights) -> Normalization {
         Normalization(weights: weights, norm: configuration.norm)
@@ -108,7 +109,8 @@ struct DecoderLayer {
     private func mixtureLayer(_ mixture: MixtureParameters) -> MixtureLayer? {
         rule.map {
             MixtureLayer(
-                parameters: mixture, activation: configuration.activation, rule: $0, layer: parameters.layer)
+                parameters: mixture, activation: configuration.activation, rule: $0, layer: parameters.layer,
+                perturbation: perturbation)
         }
     }
 

@@ -11,11 +11,15 @@ package struct MixtureRecord {
     package let slots: ExpertSlots
     /// Each slot's output before its gate, `[slots, hidden]`.
     package let outputs: Matrix
+    /// The gate of the shared expert, `[tokens, 1]`; nil where it has none.
+    package fileprivate(set) var sharedGate: Matrix?
 }
 
 /// What the backward pass of a mixture layer needs.
 final class MixtureTape {
     let input: Matrix
+    /// What the router saw instead, where that is perturbed.
+    let routerInput: Matrix?
     let decision: RoutingDecision
     let slots: ExpertSlots
     /// The slots' inputs, `[slots, hidden]`; nil where no expert is trained.
@@ -27,8 +31,12 @@ final class MixtureTape {
     var sharedOutput: Matrix?
     var sharedGate: Matrix?
 
-    init(input: Matrix, decision: RoutingDecision, slots: ExpertSlots, gateUp: Matrix, activated: Matrix) {
+    init(
+        input: Matrix, routerInput: Matrix?, decision: RoutingDecision, slots: ExpertSlots, gateUp: Matrix,
+        activated: Matrix
+    ) {
         self.input = input
+        self.routerInput = routerInput
         self.decision = decision
         self.slots = slots
         self.gateUp = gateUp
@@ -42,6 +50,8 @@ struct MixtureLayer {
     let activation: DecoderConfiguration.Activation
     let rule: RouterRule
     let layer: Int
+    /// What training changes of the routing; nil for nothing.
+    var perturbation: (any RouterPerturbation)?
 
     private static let rowsPerPiece = 32
 
@@ -51,26 +61,37 @@ struct MixtureLayer {
     func forward(
         _ input: Matrix, gating: (any Gating)?, keeps: Bool, watches: Bool, _ workers: Workers
     ) -> (output: Matrix, tape: MixtureTape?, record: MixtureRecord?) {
-        let logits = parameters.router.forward(input, workers)
+        let routerInput = perturbation?.input(layer, input, workers)
+        let logits = parameters.router.forward(routerInput ?? input, workers)
         let correction = parameters.correction?.values
+        if let perturbation {
+            let decision = perturbation.decide(
+                layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers)
+            let (output, tape, record) = routed(
+                decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
+            if let shared = parameters.shared { addShared(shared, input, to: output, tape, workers) }
+            return (output, tape, record)
+        }
         let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
         let output: Matrix
         var tape: MixtureTape?
         var record: MixtureRecord?
         switch gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers)) {
         case .routed(let decision):
-            (output, tape, record) = routed(decision, input, keeps: keeps, watches: watches, workers)
+            (output, tape, record) = routed(
+                decision, input, routerInput: nil, keeps: keeps, watches: watches, workers)
         case .merged(let segments):
             output = merged(segments, input, workers)
         }
         if let shared = parameters.shared {
-            addShared(shared, input, to: output, tape, workers)
+            record?.sharedGate = addShared(shared, input, to: output, tape, workers)
         }
         return (output, tape, record)
     }
 
     private func routed(
-        _ decision: RoutingDecision, _ input: Matrix, keeps: Bool, watches: Bool, _ workers: Workers
+        _ decision: RoutingDecision, _ input: Matrix, routerInput: Matrix?, keeps: Bool, watches: Bool,
+        _ workers: Workers
     ) -> (Matrix, MixtureTape?, MixtureRecord?) {
         let slots = ExpertSlots(decision)
         let gathered = slots.gathered(input, workers)
@@ -88,13 +109,15 @@ struct MixtureLayer {
         var tape: MixtureTape?
         if keeps {
             let kept = MixtureTape(
-                input: input, decision: decision, slots: slots, gateUp: gateUp, activated: activated)
+                input: input, routerInput: routerInput, decision: decision, slots: slots, gateUp: gateUp,
+                activated: activated)
             if parameters.experts.contains(where: { $0.gateUp.gradient != nil }) { kept.gathered = gathered }
             tape = kept
         }
         let record =
             watches
-            ? MixtureRecord(layer: layer, input: input, decision: decision, slots: slots, outputs: outputs) : nil
+            ? MixtureRecord(
+                layer: layer, input: input, decision: decision, slots: slots, outputs: outputs, sharedGate: nil) : nil
         return (output, tape, record)
     }
 
@@ -122,10 +145,12 @@ struct MixtureLayer {
         }
     }
 
-    /// The shared expert's output, times its gate where it has one.
+    /// Adds the shared expert's output, times its gate where it has one.
+    ///
+    /// - Returns: the gate.
     private func addShared(
         _ shared: GatedNetwork, _ input: Matrix, to output: Matrix, _ tape: MixtureTape?, _ workers: Workers
-    ) {
+    ) -> Matrix? {
         let (result, kept) = FeedForward(network: shared, activation: activation).forward(
             input, keeps: tape != nil, workers)
         tape?.shared = kept
@@ -143,6 +168,7 @@ struct MixtureLayer {
                     output.row(row), result.row(row), gate.map { $0.values[row] } ?? 1, output.columns)
             }
         }
+        return gate
     }
 
     /// Networks made of all experts' weights, one for each segment of tokens.
@@ -226,13 +252,29 @@ struct MixtureLayer {
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
         let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
-        let logits = rule.backward(tape.decision, entrySlopes, workers)
-        if let auxiliary { ctransformer_add_scaled(logits.values, auxiliary.values, 1, logits.count) }
-        parameters.router.backward(logits.span, input: tape.input.span, into: result.span, beta: 1, workers)
+        routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
         if let shared = parameters.shared, let kept = tape.shared {
             sharedBackward(shared, kept, output, tape, into: result, workers)
         }
         return result
+    }
+
+    private func routerBackward(
+        _ tape: MixtureTape, _ slopes: [Float], _ auxiliary: Matrix?, into result: Matrix, _ workers: Workers
+    ) {
+        guard let perturbation else {
+            let logits = rule.backward(tape.decision, slopes, workers)
+            if let auxiliary { ctransformer_add_scaled(logits.values, auxiliary.values, 1, logits.count) }
+            parameters.router.backward(logits.span, input: tape.input.span, into: result.span, beta: 1, workers)
+            return
+        }
+        let inputSlope = Matrix(zeros: result.rows, result.columns)
+        let logits = perturbation.backward(
+            layer, tape.decision, slopes, auxiliary: auxiliary, rule, inputSlope: inputSlope, workers)
+        let input = tape.routerInput ?? tape.input
+        parameters.router.backward(logits.span, input: input.span, into: inputSlope.span, beta: 1, workers)
+        if tape.routerInput != nil { perturbation.inputBackward(layer, inputSlope, workers) }
+        ctransformer_add_scaled(result.values, inputSlope.values, 1, result.count)
     }
 
     private func products(

@@ -76,11 +76,16 @@ package struct KeyedRandom: Sendable, Hashable {
     }
 
     /// `count` different numbers below `bound`, ascending; each set is as likely as any other.
-    package func sample(_ count: Int, of bound: Int) -> [Int] {
+    package func sample(_ count: Int, of bound: Int) -> [Int] { shuffled(count, of: bound).sorted() }
+
+    /// The numbers below `bound` in an order that is as likely as any other.
+    package func permutation(of bound: Int) -> [Int] { shuffled(bound, of: bound) }
+
+    /// The first steps of Fisher and Yates' shuffle; Lemire's method gives numbers below a bound without bias.
+    private func shuffled(_ count: Int, of bound: Int) -> [Int] {
         var numbers = Array(0..<max(bound, 0))
         let count = min(max(count, 0), numbers.count)
         var next: UInt64 = 0
-        // The first steps of Fisher and Yates' shuffle; Lemire's method gives numbers below a bound without bias.
         for i in 0..<count {
             let range = UInt64(numbers.count - i)
             var product: (high: UInt64, low: UInt64)
@@ -91,7 +96,7 @@ package struct KeyedRandom: Sendable, Hashable {
             } while product.low < (0 &- range) % range
             numbers.swapAt(i, i + Int(product.high))
         }
-        return numbers.prefix(count).sorted()
+        return Array(numbers.prefix(count))
     }
 }
 

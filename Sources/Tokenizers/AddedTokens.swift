@@ -13,9 +13,12 @@ struct AddedTokens: Sendable {
     /// By first byte, the longest first.
     private var byFirst: [[Token]] = Array(repeating: [], count: 256)
     let isEmpty: Bool
+    /// The bytes of each token as text.
+    let byteCounts: [Int32: Int]
 
     init(_ tokens: [Token]) {
         isEmpty = tokens.isEmpty
+        byteCounts = Dictionary(tokens.map { ($0.id, $0.content.count) }) { first, _ in first }
         for token in tokens.sorted(by: { $0.content.count > $1.content.count }) {
             if let first = token.content.first { byFirst[Int(first)].append(token) }
         }

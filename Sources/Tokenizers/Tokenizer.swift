@@ -34,49 +34,75 @@ public struct Tokenizer: Sendable {
 
     /// The tokens of a text in UTF-8; what is not UTF-8 is taken for replacement characters.
     public func encode(_ text: [UInt8], addsSpecialTokens: Bool = false) -> [Int32] {
-        let text =
-            String(validating: text, as: UTF8.self) == nil ? Array(String(decoding: text, as: UTF8.self).utf8) : text
         var out: [Int32] = addsSpecialTokens ? prefix : []
         var cache = WordCache()
-        if rawTokens.isEmpty {
-            encodePiece(text[...], isFirst: true, &cache, into: &out)
-        } else {
-            rawTokens.split(text[...]) { piece, token in
-                if let token {
-                    out.append(token)
-                } else {
-                    encodePiece(piece, isFirst: piece.startIndex == 0, &cache, into: &out)
-                }
-            }
-        }
+        encode(text, &cache, into: &out) { _, _, _ in }
         if addsSpecialTokens { out += suffix }
         return out
     }
 
+    /// Appends the tokens of a text to `out`, and calls `body` after each part of it: an added token, or what is between
+    /// two of them, with how many bytes more than those of the text were put in front of it.
+    func encode(
+        _ text: [UInt8], _ cache: inout WordCache, into out: inout [Int32],
+        _ body: (_ byteCount: Int, _ part: EncodedPart, _ out: [Int32]) -> Void
+    ) {
+        let text =
+            String(validating: text, as: UTF8.self) == nil ? Array(String(decoding: text, as: UTF8.self).utf8) : text
+        if rawTokens.isEmpty {
+            let prefixed = encodePiece(text[...], isFirst: true, &cache, into: &out)
+            body(text.count, .words(prefixed: prefixed), out)
+        } else {
+            rawTokens.split(text[...]) { piece, token in
+                if let token {
+                    out.append(token)
+                    body(piece.count, .addedToken, out)
+                } else {
+                    let prefixed = encodePiece(piece, isFirst: piece.startIndex == 0, &cache, into: &out)
+                    body(piece.count, .words(prefixed: prefixed), out)
+                }
+            }
+        }
+    }
+
+    /// What a part of a text was encoded as.
+    enum EncodedPart {
+        case addedToken
+        /// Words, with so many bytes, spaces for example, put in front that the text does not have.
+        case words(prefixed: Int)
+    }
+
+    /// Returns how many bytes were put in front.
     private func encodePiece(
         _ piece: ArraySlice<UInt8>, isFirst: Bool, _ cache: inout WordCache, into out: inout [Int32]
-    ) {
+    ) -> Int {
         var text = normalizations.isEmpty ? piece : Array(piece)[...]
-        for normalization in normalizations { text = normalization.applied(to: Array(text))[...] }
+        var prefixed = 0
+        for normalization in normalizations {
+            if case .prepend(let prefix) = normalization, !text.isEmpty { prefixed += unspelled(prefix).count }
+            text = normalization.applied(to: Array(text))[...]
+        }
         guard !normalizedTokens.isEmpty else {
-            encodeWords(text, isFirst: isFirst, &cache, into: &out)
-            return
+            return prefixed + encodeWords(text, isFirst: isFirst, &cache, into: &out)
         }
         let start = text.startIndex
         normalizedTokens.split(text) { part, token in
             if let token {
                 out.append(token)
             } else {
-                encodeWords(part, isFirst: isFirst && part.startIndex == start, &cache, into: &out)
+                prefixed += encodeWords(part, isFirst: isFirst && part.startIndex == start, &cache, into: &out)
             }
         }
+        return prefixed
     }
 
+    /// Returns how many bytes were put in front.
     private func encodeWords(
         _ text: ArraySlice<UInt8>, isFirst: Bool, _ cache: inout WordCache, into out: inout [Int32]
-    ) {
-        guard !text.isEmpty else { return }
+    ) -> Int {
+        guard !text.isEmpty else { return 0 }
         var whole = text
+        var prefixed = 0
         var pattern: WordPattern?
         var isByteLevel = false
         for step in preTokenizations {
@@ -84,11 +110,17 @@ public struct Tokenizer: Sendable {
             case .words(let words): pattern = words
             case .byteLevel(let addsSpace):
                 isByteLevel = true
-                if addsSpace, whole.first != 0x20 { whole = ([0x20] + whole)[...] }
+                if addsSpace, whole.first != 0x20 {
+                    whole = ([0x20] + whole)[...]
+                    prefixed += 1
+                }
             case .metaspace(let letter, let prepending):
                 var spelled = replacing([0x20], with: letter, in: Array(whole))
                 let prepends = prepending == .always || (prepending == .first && isFirst)
-                if prepends, !spelled.starts(with: letter) { spelled = letter + spelled }
+                if prepends, !spelled.starts(with: letter) {
+                    spelled = letter + spelled
+                    prefixed += 1
+                }
                 whole = spelled[...]
             }
         }
@@ -108,6 +140,7 @@ public struct Tokenizer: Sendable {
                 }
             }
         }
+        return prefixed
     }
 
     /// The text of tokens.
@@ -128,7 +161,7 @@ public struct Tokenizer: Sendable {
 }
 
 /// Words whose tokens are known already: text repeats itself.
-private struct WordCache {
+struct WordCache {
     private static let capacity = 1 << 16
     private static let longest = 32
 

@@ -1,0 +1,102 @@
+package import Models
+package import Numerics
+
+/// Watches how a mixture routes the tokens of each domain, layer by layer.
+///
+/// ```swift
+/// let statistics = RoutingStatistics(decoder.configuration, domains: ["law", "code"], measuresOutputs: true, workers)
+/// statistics.domain = 1
+/// _ = try decoder.forward(batch, observer: statistics)
+/// ```
+///
+/// Everything is summed in F64 as it passes: memory is experts times hidden a layer, whatever the number of tokens. A pass
+/// under a gating that averages experts routes nothing, and adds nothing.
+package final class RoutingStatistics: ForwardObserver {
+    /// Sums of one mixture layer.
+    package struct Layer: Sendable {
+        /// By domain.
+        package fileprivate(set) var domains: [RoutingTally]
+        /// How many tokens went to both of two experts, `[experts, experts]`; to each, on the diagonal.
+        package fileprivate(set) var pairs: [Int]
+        /// Nil unless outputs are measured.
+        package fileprivate(set) var outputs: OutputTally?
+
+        /// All domains together.
+        package var total: RoutingTally {
+            var sum = RoutingTally(experts: domains[0].routed.count, hidden: domains[0].input.count)
+            for domain in domains { sum.add(domain) }
+            return sum
+        }
+    }
+
+    package let domains: [String]
+    package let experts: Int
+    package let topK: Int
+    /// The factor of the family on gates.
+    package let gateScale: Double
+    package let measuresOutputs: Bool
+    /// The index of the domain that the next tokens are of.
+    package var domain = 0
+    /// By the number of the layer in the model.
+    package private(set) var layers: [Int: Layer] = [:]
+
+    private let hidden: Int
+    private let distribution: GateDistribution
+    private let workers: Workers
+    private static let tokensPerPiece = 256
+
+    /// - Parameters:
+    ///   - domains: names, at least one.
+    ///   - measuresOutputs: also sum what the experts give, for `ExpertStatisticsFile`.
+    /// - Returns: nil for a dense model.
+    package init?(
+        _ configuration: DecoderConfiguration, topK: Int? = nil, domains: [String], measuresOutputs: Bool = false,
+        _ workers: Workers
+    ) {
+        guard let mixture = configuration.mixture, !domains.isEmpty else { return nil }
+        self.domains = domains
+        self.measuresOutputs = measuresOutputs
+        self.workers = workers
+        experts = mixture.experts
+        self.topK = topK ?? mixture.topK
+        // A factor of 0 leaves no gates to speak of.
+        gateScale = mixture.router.scale == 0 ? 1 : Double(mixture.router.scale)
+        hidden = configuration.hidden
+        distribution = GateDistribution(mixture.router)
+    }
+
+    package func routed(_ record: MixtureRecord) {
+        var layer = layers.removeValue(forKey: record.layer) ?? emptyLayer()
+        let rows = record.decision.tokens
+        let pieces = (rows + Self.tokensPerPiece - 1) / Self.tokensPerPiece
+        var partial = [RoutingTally](
+            repeating: RoutingTally(experts: experts, hidden: hidden), count: pieces)
+        partial.withUnsafeMutableBufferPointer { partial in
+            // Each piece has a tally of its own; they are added in order, so that threads do not change the sum.
+            nonisolated(unsafe) let partial = partial
+            workers.forEachRange(of: rows, size: Self.tokensPerPiece) { rows in
+                partial[rows.lowerBound / Self.tokensPerPiece].add(record, rows, distribution)
+            }
+        }
+        for piece in partial { layer.domains[domain].add(piece) }
+        addPairs(record.decision, to: &layer.pairs)
+        layer.outputs?.add(record, workers)
+        layers[record.layer] = layer
+    }
+
+    private func emptyLayer() -> Layer {
+        Layer(
+            domains: domains.map { _ in RoutingTally(experts: experts, hidden: hidden) },
+            pairs: [Int](repeating: 0, count: experts * experts),
+            outputs: measuresOutputs ? OutputTally(experts: experts, hidden: hidden) : nil)
+    }
+
+    private func addPairs(_ decision: RoutingDecision, to pairs: inout [Int]) {
+        for token in 0..<decision.tokens {
+            let slots = decision.starts[token]..<decision.starts[token + 1]
+            for a in slots {
+                for b in slots { pairs[Int(decision.selected[a]) * experts + Int(decision.selected[b])] += 1 }
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+package import Checkpoints
+import Glibc
+package import Models
+package import Safetensors
+
+/// A training run from its first step, or the one it was interrupted at, to its last: metrics, held-out evaluations,
+/// saved states, early stopping.
+///
+/// The state lies in `OUT.state.safetensors` beside the output, is replaced by one rename each time, and is removed when
+/// the output is there. A run that is interrupted and resumed gives the same bytes as one that is not.
+package final class TrainingRun {
+    package struct Options: Sendable {
+        /// Steps of the whole run.
+        package var steps = 100
+        /// Stop after so many seconds of training, if that is earlier; nil for not.
+        package var seconds: Double?
+        /// Steps between held-out evaluations; nil for one at the end only.
+        package var evaluateEvery: Int?
+        /// Stop after so many evaluations without a lower mean loss, and keep the parameters of the lowest; nil for not.
+        package var patience: Int?
+        /// Seconds between saved states.
+        package var saveEvery = 600.0
+        package var tensorBoard: String?
+
+        package init() {}
+    }
+
+    /// A held-out loss in nats.
+    package struct HeldOutLoss: Sendable, Equatable {
+        package let domain: String
+        package let loss: Double
+
+        package init(domain: String, loss: Double) {
+            self.domain = domain
+            self.loss = loss
+        }
+    }
+
+    /// What happens in a run, for whoever shows it.
+    package enum Event {
+        case step(StepMetrics, of: Int)
+        case evaluated(step: Int, [HeldOutLoss])
+        case saved(step: Int, path: String)
+    }
+
+    /// How a run ended.
+    package enum Outcome: Sendable, Equatable {
+        case finished
+        /// No lower held-out loss for a while.
+        case stoppedEarly
+        /// Asked to stop; the state is saved.
+        case interrupted
+    }
+
+    package let trainer: Trainer
+    package let statePath: String
+    package let metricsPath: String
+    package var onEvent: (Event) -> Void = { _ in }
+    package var isCancelled: () -> Bool = { false }
+    /// Held-out losses and what else belongs into a line of metrics; nil where nothing is held out.
+    package var evaluate: ((Decoder) throws -> (losses: [HeldOutLoss], details: JSONObject))?
+    /// The last held-out losses.
+    package private(set) var lastLosses: [HeldOutLoss] = []
+
+    private var source: any BatchSource
+    private let options: Options
+    private let identity: JSONObject
+    private var bestLoss: Double?
+    private var evaluationsSinceBest = 0
+    /// The parameters of the lowest held-out loss, where a run may end early.
+    private let best: [NamedMatrix]
+    private let lock: PosixFile
+    private var metrics: MetricsWriter
+    private var board: TensorBoardWriter?
+
+    /// Begins a run, or goes on with one.
+    ///
+    /// - Parameters:
+    ///   - output: the checkpoint that the run is for; state and metrics lie beside it.
+    ///   - identity: all that the result depends on, to refuse to resume with anything else.
+    /// - Throws: `CheckpointError` where another run works on the same output, where there is a state and neither
+    ///   `resumes` nor `restarts` is set, or the state is of another run.
+    package init(
+        _ trainer: Trainer, _ source: any BatchSource, output: String, _ options: Options, identity: JSONObject,
+        resumes: Bool, restarts: Bool
+    ) throws {
+        self.trainer = trainer
+        self.source = source
+        self.options = options
+        self.identity = identity
+        statePath = output + ".state.safetensors"
+        metricsPath = output + ".metrics.jsonl"
+        best =
+            options.patience == nil
+            ? []
+            : trainer.parameters.map { NamedMatrix(name: "best \($0.role)", matrix: $0.values.copy()) }
+        lock = try PosixFile.openOrCreate(output + ".state.lock")
+        guard try lock.tryLock() else {
+            throw CheckpointError(.usage, file: output, message: "another process trains for this output: wait for it")
+        }
+        if fileExists(statePath), !restarts {
+            guard resumes else {
+                throw CheckpointError(
+                    .usage, file: statePath,
+                    message: "an unfinished run left its state here: continue it with --resume, or start over with --force")
+            }
+            let saved = try SavedTrainingState(at: statePath)
+            try saved.state.require(options: identity, file: statePath)
+            try trainer.restore(saved, extras: best)
+            try self.source.restore(saved.state.position)
+            bestLoss = saved.state.bestLoss
+            evaluationsSinceBest = saved.state.evaluationsSinceBest
+            metrics = try MetricsWriter(resuming: metricsPath, at: trainer.step)
+            board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0, resumedStep: saved.state.step) }
+        } else {
+            metrics = try MetricsWriter(startingAt: metricsPath)
+            board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0) }
+        }
+    }
+
+    /// Trains to the end.
+    ///
+    /// - Throws: `CheckpointError` where a loss or gradient is not finite: the state of the step before is then saved.
+    package func run() throws -> Outcome {
+        let started = seconds()
+        var lastSave = started
+        while trainer.step < options.steps {
+            if isCancelled() {
+                try save()
+                return .interrupted
+            }
+            if let limit = options.seconds, seconds() - started >= limit { break }
+            // What was drawn and not trained on must be drawn again after a failure.
+            let position = source.position
+            guard let parts = try source.next() else { break }
+            let step: StepMetrics
+            do {
+                step = try trainer.step(parts)
+            } catch {
+                try? save(position: position)
+                throw error
+            }
+            try metrics.append(step)
+            board?.add(scalars(of: step), step: step.step)
+            onEvent(.step(step, of: options.steps))
+            if let every = options.evaluateEvery, trainer.step % every == 0, trainer.step < options.steps {
+                try evaluateNow()
+                if let patience = options.patience, evaluationsSinceBest >= patience {
+                    try finish()
+                    return .stoppedEarly
+                }
+            }
+            if seconds() - lastSave >= options.saveEvery {
+                try save()
+                lastSave = seconds()
+            }
+        }
+        try evaluateNow()
+        try finish()
+        return .finished
+    }
+
+    /// Removes what only an unfinished run needs; the output is there.
+    package func clean() {
+        try? PosixFile.unlink(statePath)
+        let lockPath = String(statePath.dropLast(".safetensors".count)) + ".lock"
+        try? PosixFile.unlink(lockPath)
+    }
+
+    private func finish() throws {
+        // With early stopping the parameters of the lowest held-out loss are the result.
+        if bestLoss != nil {
+            for (parameter, kept) in zip(trainer.parameters, best) {
+                parameter.values.values.update(from: kept.matrix.values, count: parameter.count)
+            }
+        }
+        try metrics.sync()
+        try board?.flush()
+    }
+
+    private func evaluateNow() throws {
+        guard let evaluate else { return }
+        let (losses, details) = try evaluate(trainer.student)
+        lastLosses = losses
+        let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
+        if mean < bestLoss ?? .infinity {
+            bestLoss = mean
+            evaluationsSinceBest = 0
+            for (parameter, kept) in zip(trainer.parameters, best) {
+                kept.matrix.values.update(from: parameter.values.values, count: parameter.count)
+            }
+        } else {
+            evaluationsSinceBest += 1
+        }
+        var line: JSONObject = ["step": JSON(max(trainer.step - 1, 0))]
+        var domains = JSONObject()
+        for loss in losses { domains[loss.domain] = JSON(loss.loss) }
+        line["heldout"] = .object(domains)
+        line["heldout_mean"] = JSON(mean)
+        for key in details.keys { line[key] = details[key] }
+        try metrics.append(line)
+        board?.add(
+            losses.map { ("heldout/\($0.domain)", Float($0.loss)) } + [("heldout/mean", Float(mean))],
+            step: trainer.step)
+        onEvent(.evaluated(step: trainer.step, losses))
+    }
+
+    private func scalars(of step: StepMetrics) -> [(tag: String, value: Float)] {
+        var result: [(tag: String, value: Float)] = [
+            ("train/loss", Float(step.loss)), ("train/grad_norm", Float(step.gradientNorm)),
+            ("train/lr", Float(step.learningRate)), ("train/tokens_per_second", Float(step.tokensPerSecond)),
+        ]
+        if let aux = step.aux { result.append(("train/aux", Float(aux))) }
+        if let z = step.z { result.append(("train/z", Float(z))) }
+        if let kl = step.kl { result.append(("train/kl", Float(kl))) }
+        return result
+    }
+
+    private func save(position: [Int]? = nil) throws {
+        let state = TrainingState(
+            step: trainer.step, position: position ?? source.position, seed: trainer.options.seed, bestLoss: bestLoss,
+            evaluationsSinceBest: evaluationsSinceBest, options: identity)
+        try state.save(to: statePath, trainer.optimizer, extras: trainer.extras + best)
+        try metrics.sync()
+        try board?.flush()
+        onEvent(.saved(step: trainer.step, path: statePath))
+    }
+
+    private func seconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+}
