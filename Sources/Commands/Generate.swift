@@ -10,8 +10,8 @@ struct Generate: ParsableCommand {
         abstract: "Continue a text: a look at what a model says.",
         discussion: """
             The text that follows the prompt is printed as it comes. The prompt is encoded as transformers' tokenizers do \
-            it, with the special tokens of the tokenizer's template; --bos puts the model's first token before it where \
-            the template does not.
+            it, with the special tokens of the tokenizer's template; --bos puts bos_token_id before it where the template does \
+            not.
 
               moe-tool generate mixtral-8x7b --prompt "The court held that"
               moe-tool generate model --prompt "def main(" --temperature 0 --max-tokens 64
@@ -42,15 +42,13 @@ struct Generate: ParsableCommand {
     @Option(help: "The seed of the draws.")
     var seed: UInt64 = 0
 
-    @Option(help: "model (the checkpoint's own tokenizer.json) or bytes (each byte is a token).")
-    var tokenizer: TokenizerChoice = .model
-
-    @Flag(help: "Put the model's first token (bos_token_id) before the prompt where the tokenizer does not.")
+    @Flag(help: "Put the token that begins documents in evaluate before the prompt, where the tokenizer does not.")
     var bos = false
 
     @Flag(help: "Go on after a token that ends the text.")
     var ignoreEnd = false
 
+    @OptionGroup var text: TokenizerArguments
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var common: CommonOptions
 
@@ -78,11 +76,11 @@ struct Generate: ParsableCommand {
 
     func run() throws {
         let decoder = try compute.decoder(model, compute.workers(), topK: topK)
-        let text = try PromptEncoding(decoder.checkpoint, bytes: tokenizer == .bytes)
-        let ids = try text.encode(prompt, addsFirst: bos)
+        let encoding = try PromptEncoding(text.encoder(model, decoder))
+        let ids = try encoding.encode(prompt, addsFirst: bos)
         warnOfLength(ids.count, decoder)
         let ends = ignoreEnd ? [] : try decoder.checkpoint.endTokens()
-        var stream = TextStream(after: ids, text.decode)
+        var stream = TextStream(after: ids, encoding.decode)
         var found: [Generator.Token] = []
         var continuation = ""
         func emit(_ piece: String) throws {
@@ -130,9 +128,4 @@ struct Generate: ParsableCommand {
             "warning: the prompt's \(promptLength) tokens and \(maxTokens) more exceed the \(limit) positions that the "
                 + "model was made for\n")
     }
-}
-
-/// What turns text into tokens.
-enum TokenizerChoice: String, ExpressibleByArgument, CaseIterable {
-    case model, bytes
 }

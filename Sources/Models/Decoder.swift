@@ -57,6 +57,7 @@ package final class Decoder {
         isStreamed = memory.map { parameters * 4 > $0 } ?? false
         finalNorm = try loader.norm(.finalNorm, bias: .finalNormBias)
         layers = [LayerParameters?](repeating: nil, count: configuration.layers)
+        // A layer at a time is made and let go of: its memory serves the next.
         guard !isStreamed else { return }
         for layer in layers.indices { layers[layer] = try loader.layer(layer, configuration) }
         let embedding = try loader.linear([(.embedding, nil)], nil)
@@ -78,10 +79,25 @@ package final class Decoder {
         try layers[index] ?? loader.layer(index, configuration)
     }
 
-    /// The parameters that are kept, for a trainer: all layers, the embedding, and the head where it is one of its own.
-    package var resident: (layers: [LayerParameters], embedding: Linear, head: Linear?)? {
-        guard !isStreamed, let embedding else { return nil }
-        return (layers.compactMap { $0 }, embedding, head)
+    /// The layers that are kept; none of a streamed model.
+    package var residentLayers: [LayerParameters] { layers.compactMap { $0 } }
+
+    /// The embedding and the head where it is one of its own; those of a streamed model only where they are trained, and
+    /// from then on.
+    func ends(_ isTrained: (Role) -> Bool) throws -> (embedding: Linear?, head: Linear?) {
+        if isStreamed {
+            if embedding == nil, isTrained(Role(.embedding)) { embedding = try loader.linear([(.embedding, nil)], nil) }
+            if head == nil, loader.has(.head), isTrained(Role(.head)) || isTrained(Role(.headBias)) {
+                head = try loader.linear([(.head, .headBias)], nil)
+            }
+        }
+        return (embedding, head)
+    }
+
+    /// Whether a parameter stays in memory though the model is streamed.
+    func keep(_ parameter: AnyObject, _ role: Role?, _ isKept: Bool) {
+        guard isStreamed, let role else { return }
+        loader.kept[role] = isKept ? parameter : nil
     }
 
     func decoderLayer(_ index: Int) throws -> DecoderLayer {
@@ -124,9 +140,12 @@ package final class Decoder {
 
     // MARK: Head
 
+    /// The head in memory: its own, or the embedding where that serves as the head.
+    private var residentHead: Linear? { head ?? (loader.has(.head) ? nil : embedding) }
+
     /// The rows of the head that give the logits of some tokens of the vocabulary, with their bias.
     private func headBlock(_ rows: Range<Int>) throws -> (weight: MatrixSpan, bias: Matrix?, owner: Matrix) {
-        if let linear = head ?? embedding {
+        if let linear = residentHead {
             return (linear.weight.span(rows: rows), linear.bias, linear.weight)
         }
         let role = loader.has(.head) ? Role(.head) : Role(.embedding)
@@ -170,7 +189,7 @@ package final class Decoder {
 
     /// `result = slopes W`, and the head's own gradient.
     func headProduct(_ slopes: Matrix, states: MatrixSpan, into result: MatrixSpan) throws {
-        if let linear = head ?? embedding {
+        if let linear = residentHead {
             linear.backward(slopes.span, input: states, into: result, workers)
             return
         }

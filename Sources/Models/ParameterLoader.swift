@@ -3,8 +3,11 @@ import Numerics
 import Safetensors
 
 /// Reads the decoder's weights from a checkpoint's table, which need not have been written: any expression is evaluated.
-struct ParameterLoader {
+final class ParameterLoader {
     let checkpoint: Checkpoint
+    /// Parameters that are given out again instead of being read: those that are trained. By the first of their roles.
+    var kept: [Role: AnyObject] = [:]
+
     private let evaluator = Evaluator(loaded: LoadedSources())
 
     init(_ checkpoint: Checkpoint) {
@@ -53,6 +56,11 @@ struct ParameterLoader {
     /// Matrices of the same number of columns, one below the other, with their biases (zero for one that has none where
     /// another has one).
     func linear(_ kinds: [(weight: Role.Kind, bias: Role.Kind?)], _ layer: Int?, expert: Int? = nil) throws -> Linear {
+        if let first = kinds.first,
+            let known = kept[Role(first.weight, layer: layer, expert: expert)] as? Linear
+        {
+            return known
+        }
         var parts: [Linear.Part] = []
         var tensors: [LazyTensor] = []
         var row = 0
@@ -92,6 +100,7 @@ struct ParameterLoader {
     }
 
     func norm(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int? = nil) throws -> NormWeights {
+        if let known = kept[Role(kind, layer: layer)] as? NormWeights { return known }
         let biasRole = bias.map { Role($0, layer: layer) }.flatMap { checkpoint.table[$0] == nil ? nil : $0 }
         return NormWeights(
             role: Role(kind, layer: layer), biasRole: biasRole, weight: try vector(Role(kind, layer: layer)),
@@ -100,6 +109,12 @@ struct ParameterLoader {
 
     private func normIfThere(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int) throws -> NormWeights? {
         has(kind, layer) ? try norm(kind, bias: bias, layer) : nil
+    }
+
+    private func vectorIfThere(_ kind: Role.Kind, _ layer: Int) throws -> VectorWeights? {
+        let role = Role(kind, layer: layer)
+        guard checkpoint.table[role] != nil else { return nil }
+        return try kept[role] as? VectorWeights ?? VectorWeights(role: role, values: vector(role))
     }
 
     /// A layer's weights.
@@ -137,8 +152,7 @@ struct ParameterLoader {
         return AttentionParameters(
             projections: projections, queryNorm: try normIfThere(.queryNorm, layer),
             keyNorm: try normIfThere(.keyNorm, layer),
-            sinks: has(.sinks, layer)
-                ? VectorWeights(role: Role(.sinks, layer: layer), values: try vector(Role(.sinks, layer: layer))) : nil,
+            sinks: try vectorIfThere(.sinks, layer),
             output: try linear([(.output, .outputBias)], layer))
     }
 
@@ -168,11 +182,9 @@ struct ParameterLoader {
                 layer, (.expertGate, .expertUp, .expertDown), biases: (.expertGateBias, .expertUpBias, .expertDownBias),
                 expert: expert)
         }
-        let correction = Role(.routerCorrectionBias, layer: layer)
         return MixtureParameters(
             router: try linear([(.router, .routerBias)], layer),
-            correction: has(.routerCorrectionBias, layer)
-                ? VectorWeights(role: correction, values: try vector(correction)) : nil,
+            correction: try vectorIfThere(.routerCorrectionBias, layer),
             experts: experts,
             shared: has(.sharedExpertGate, layer)
                 ? try network(layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown), biases: nil) : nil,

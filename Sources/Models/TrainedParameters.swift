@@ -18,28 +18,31 @@ extension Decoder {
     /// Gives the parameters of some roles gradients of zero, and takes those of all others away.
     ///
     /// Only what has a gradient costs the products that make it, and the backward pass ends at the lowest layer that has
-    /// one.
+    /// one. Of a streamed model, what is trained stays in memory from now on.
     ///
     /// - Returns: the parameters, in the order of the layers.
-    /// - Throws: `CheckpointError` where the weights are streamed.
+    /// - Throws: `CheckpointError` where weights cannot be read.
     package func train(where isTrained: (Role) -> Bool) throws -> [TrainedParameter] {
-        guard let (layers, embedding, head) = resident else {
-            throw CheckpointError(
-                .usage, message: "the model does not fit --memory in F32, and what is trained must: raise --memory")
-        }
         var result: [TrainedParameter] = []
         var lowest = configuration.layers
-        prepare(embedding, isTrained, &result)
-        if embedding.gradient != nil { lowest = 0 }
-        for (index, layer) in layers.enumerated() {
+        if let embedding = try ends(isTrained).embedding {
+            prepare(embedding, isTrained, &result)
+            if embedding.gradient != nil { lowest = 0 }
+        }
+        for index in 0..<configuration.layers {
             let before = result.count
-            prepare(layer, isTrained, &result)
+            // Of a layer that is read for this, only what is trained is kept.
+            if !isStreamed || hasRole(in: index, isTrained) { prepare(try layer(index), isTrained, &result) }
             if result.count > before { lowest = min(lowest, index) }
         }
         prepare(finalNorm, isTrained, &result)
-        if let head { prepare(head, isTrained, &result) }
+        if let head = try ends(isTrained).head { prepare(head, isTrained, &result) }
         lowestTrained = lowest
         return result
+    }
+
+    private func hasRole(in layer: Int, _ isTrained: (Role) -> Bool) -> Bool {
+        checkpoint.table.keys.contains { $0.layer == layer && isTrained($0) }
     }
 
     private func prepare(_ layer: LayerParameters, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
@@ -64,6 +67,7 @@ extension Decoder {
             let trains = isTrained(sinks.role)
             sinks.gradient = trains ? Matrix(zeros: 1, sinks.values.columns) : nil
             append(sinks.role, sinks.values, sinks.gradient, isMatrix: false, &result)
+            keep(sinks, sinks.role, trains)
         }
         prepare(attention.output, isTrained, &result)
         for norm in [layer.feedForwardNorm, layer.feedForwardOutputNorm] {
@@ -89,6 +93,7 @@ extension Decoder {
             linear.parts.contains { isTrained($0.role) } ? Matrix(zeros: linear.outputs, linear.inputs) : nil
         let trainsBias = linear.parts.contains { $0.biasRole.map(isTrained) ?? false }
         linear.biasGradient = trainsBias ? Matrix(zeros: 1, linear.outputs) : nil
+        keep(linear, linear.parts.first?.role, linear.gradient != nil || linear.biasGradient != nil)
         for part in linear.parts {
             if let gradient = linear.gradient, isTrained(part.role) {
                 result.append(
@@ -108,8 +113,10 @@ extension Decoder {
     private func prepare(_ norm: NormWeights, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
         norm.gradient = isTrained(norm.role) ? Matrix(zeros: 1, norm.weight.columns) : nil
         append(norm.role, norm.weight, norm.gradient, isMatrix: false, &result)
+        let trainsBias = norm.biasRole.map(isTrained) ?? false
+        keep(norm, norm.role, norm.gradient != nil || trainsBias)
         guard let role = norm.biasRole, let bias = norm.bias else { return }
-        norm.biasGradient = isTrained(role) ? Matrix(zeros: 1, bias.columns) : nil
+        norm.biasGradient = trainsBias ? Matrix(zeros: 1, bias.columns) : nil
         append(role, bias, norm.biasGradient, isMatrix: false, &result)
     }
 

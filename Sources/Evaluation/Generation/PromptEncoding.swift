@@ -1,59 +1,38 @@
-package import Checkpoints
-import Safetensors
+import Checkpoints
 import Tokenizers
 
 /// Makes tokens of a prompt, and text of tokens, as transformers does: with the special tokens of the tokenizer's template.
 package struct PromptEncoding: Sendable {
+    private let encoder: TextEncoder
     /// Nil where bytes are tokens.
     private let tokenizer: Tokenizer?
-    private let vocabulary: Int
-    /// The token that begins a text, by the model's configuration.
-    private let first: Int32?
-    private let file: String
 
-    /// - Parameter bytes: the tokens are the values of bytes.
-    /// - Throws: `.incompatible` where there is no tokenizer, or the vocabulary is smaller than 256 for bytes.
-    package init(_ checkpoint: Checkpoint, bytes: Bool) throws {
-        let config = checkpoint.description.config
-        file = config.file
-        vocabulary = try checkpoint.description.size("vocab")
-        let begin = config.object["bos_token_id"]
-        first = (begin?.array?.first ?? begin)?.int.flatMap { Int32(exactly: $0) }
-        guard !bytes else {
-            guard vocabulary >= 256 else {
-                throw CheckpointError(
-                    .incompatible, file: file,
-                    message: "--tokenizer bytes needs a vocabulary of 256, and the model's is \(vocabulary)")
-            }
-            tokenizer = nil
-            return
-        }
-        let folder = config.file.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        let path = (folder + ["tokenizer.json"]).joined(separator: "/")
-        guard fileExists(path) else {
+    /// - Throws: `.incompatible` where nothing turns text into tokens.
+    package init(_ encoder: TextEncoder) throws {
+        self.encoder = encoder
+        switch encoder.kind {
+        case .tokenizer(let own): tokenizer = own
+        case .bytes: tokenizer = nil
+        case .none:
             throw CheckpointError(
-                .incompatible, file: folder.joined(separator: "/"),
-                message: "there is no tokenizer.json: transformers' save_pretrained of a fast tokenizer writes one; "
-                    + "--tokenizer bytes takes bytes for tokens")
+                .incompatible,
+                message: "there is no tokenizer.json beside the model: transformers' save_pretrained of a fast tokenizer "
+                    + "writes one; --tokenizer bytes takes bytes for tokens")
         }
-        tokenizer = try Tokenizer(contentsOf: path)
     }
 
-    /// - Parameter addsFirst: put the model's first token before the text where the tokenizer's template does not.
+    /// - Parameter addsFirst: put the token that begins documents before the text where the tokenizer's template does not.
     /// - Throws: `.incompatible` for a token that the model does not know, and where there is no first token to add.
     package func encode(_ text: String, addsFirst: Bool) throws -> [Int32] {
         var ids = tokenizer?.encode(text, addsSpecialTokens: true) ?? text.utf8.map { Int32($0) }
         if addsFirst {
-            guard let first, first >= 0 else {
-                throw CheckpointError(.incompatible, file: file, message: "there is no bos_token_id to begin with")
+            guard let first = encoder.documentStart else {
+                throw CheckpointError(
+                    .incompatible, message: "the model's configuration has no bos_token_id to begin with")
             }
             if ids.first != first { ids.insert(first, at: 0) }
         }
-        if let id = ids.first(where: { Int($0) >= vocabulary }) {
-            throw CheckpointError(
-                .incompatible, file: file,
-                message: "the tokenizer gives the token \(id), and the model's vocabulary has \(vocabulary)")
-        }
+        try encoder.check(ids[...], place: "the prompt")
         return ids
     }
 

@@ -1,6 +1,6 @@
-package import Checkpoints
+import Checkpoints
 package import Evaluation
-package import Models
+import Models
 import Safetensors
 
 /// Where a trainer's batches come from, in an order that is always the same.

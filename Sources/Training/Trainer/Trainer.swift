@@ -84,6 +84,9 @@ package final class Trainer {
                 "--balance loss-free moves a bias on the scores that \(student.checkpoint.description.architecture.modelType)"
                     + " does not have: choose switch or hf")
         }
+        if options.balance.method == .lossFree, student.isStreamed {
+            throw usage("--balance loss-free moves biases of layers that must stay in memory: raise --memory")
+        }
         if options.balance.needsNoise, !options.perturbations.learnsNoise {
             throw usage("--balance importance+load is defined for noisy top-k routers: give --noisy-top-k as well")
         }
@@ -245,8 +248,8 @@ package final class Trainer {
 
     /// What is not a trained parameter and moves all the same.
     package var extras: [NamedMatrix] {
-        guard options.balance.method == .lossFree, let layers = student.resident?.layers else { return [] }
-        return layers.compactMap { layer in
+        guard options.balance.method == .lossFree, !student.isStreamed else { return [] }
+        return student.residentLayers.compactMap { layer in
             guard case .mixture(let mixture) = layer.feedForward, let bias = mixture.correction else { return nil }
             return NamedMatrix(name: bias.role.description, matrix: bias.values)
         }
@@ -268,7 +271,7 @@ package final class Trainer {
         }
         for parameter in parameters { put(parameter.role, parameter.values) }
         if options.balance.method == .lossFree {
-            for layer in student.resident?.layers ?? [] {
+            for layer in student.residentLayers {
                 guard case .mixture(let mixture) = layer.feedForward, let bias = mixture.correction else { continue }
                 put(bias.role, bias.values)
             }

@@ -65,6 +65,18 @@ package enum ParameterSelection: Sendable, Hashable {
         }
     }
 
+    /// As `init` reads it.
+    package var text: String {
+        switch self {
+        case .router: "router"
+        case .routerAndNorms: "router+norms"
+        case .routerAndAttention: "router+attention"
+        case .experts: "experts"
+        case .all: "all"
+        case .patterns(let patterns): patterns.joined(separator: ",")
+        }
+    }
+
     /// Whether a parameter is trained. What only a balance without a loss moves never is.
     package func contains(_ role: Role) -> Bool {
         guard role.kind != .routerCorrectionBias else { return false }

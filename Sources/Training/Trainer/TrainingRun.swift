@@ -1,6 +1,7 @@
-package import Checkpoints
+import Checkpoints
 import Glibc
 package import Models
+import Numerics
 package import Safetensors
 
 /// A training run from its first step, or the one it was interrupted at, to its last: metrics, held-out evaluations,

@@ -1,0 +1,56 @@
+import ArgumentParser
+import Checkpoints
+import Evaluation
+import Models
+import Safetensors
+
+/// How text is read, for every command that reads some.
+struct DataArguments: ParsableArguments {
+    @Option(help: "The key of a document's text in a line of JSON.")
+    var textField = "text"
+
+    @Flag(help: "Leave out, and count, documents and files that are broken instead of stopping.")
+    var skipBad = false
+
+    @OptionGroup var text: TokenizerArguments
+
+    var options: DataOptions {
+        var options = DataOptions()
+        options.textField = textField
+        options.skipsBad = skipBad
+        return options
+    }
+
+    /// What encodes text for a model.
+    func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder { try text.encoder(path, decoder) }
+}
+
+/// What makes tokens of text.
+struct TokenizerArguments: ParsableArguments {
+    @Option(
+        help: "What makes tokens of text: auto, the tokenizer.json beside the model; or bytes, a token for each byte.")
+    var tokenizer = "auto"
+
+    func validate() throws {
+        guard ["auto", "bytes"].contains(tokenizer) else {
+            throw ValidationError("--tokenizer \(tokenizer): give auto or bytes")
+        }
+    }
+
+    /// What encodes text for a model.
+    ///
+    /// - Parameter path: the folder that the tokenizer is in.
+    func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder {
+        let kind: TextEncoder.Kind =
+            tokenizer == "bytes" ? .bytes : try .tokenizer(inFolder: resolveModelPath(path)) ?? .none
+        let config = decoder.checkpoint.description.config
+        let architecture = decoder.checkpoint.description.architecture
+        func id(_ key: String) throws -> Int32? {
+            guard let value = try config.value(key, architecture) else { return nil }
+            return (value.int ?? value.array?.first?.int).flatMap { Int32(exactly: $0) }
+        }
+        return try TextEncoder(
+            kind, vocabularySize: decoder.configuration.vocabulary, beginning: id("bos_token_id"),
+            end: id("eos_token_id"))
+    }
+}

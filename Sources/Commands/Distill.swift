@@ -1,0 +1,118 @@
+import ArgumentParser
+import Checkpoints
+import Glibc
+import Models
+import Numerics
+import Safetensors
+import Training
+
+/// What every command takes that learns from a teacher.
+struct DistillationArguments: ParsableArguments {
+    @Option(help: "The share of the teacher's term in the loss; the rest is the text's own.")
+    var alpha = 0.25
+
+    @Option(help: "What logits are divided by before teacher and student are compared.")
+    var temperature = 1.0
+
+    @Option(help: "The weight of the mean squared difference between the streams of both, where the sizes are equal.")
+    var hiddenWeight = 0.0
+
+    @Option(help: "What the gain is counted from, for the report; by default the student before it is trained.")
+    var base: String?
+
+    func validate() throws {
+        if !(alpha >= 0 && alpha <= 1) { throw ValidationError("--alpha \(alpha): give 0 to 1") }
+        if !(temperature > 0 && temperature.isFinite) {
+            throw ValidationError("--temperature \(temperature): give a positive number")
+        }
+        if !(hiddenWeight >= 0 && hiddenWeight.isFinite) {
+            throw ValidationError("--hidden-weight \(hiddenWeight): give 0 or more")
+        }
+    }
+
+    var options: TrainingOptions.Distillation {
+        var options = TrainingOptions.Distillation()
+        options.alpha = alpha
+        options.temperature = temperature
+        options.hidden = hiddenWeight
+        return options
+    }
+
+    /// What the result depends on.
+    var identity: JSONObject {
+        ["alpha": JSON(alpha), "temperature": JSON(temperature), "hidden-weight": JSON(hiddenWeight)]
+    }
+}
+
+struct Distill: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train a student on text and on what a teacher says about it.",
+        discussion: """
+            The loss is (1 - alpha) CE + alpha T² KL(teacher || student). Teacher and student share a vocabulary; a \
+            teacher that is larger than --memory is read from disk a layer at a time.
+
+              moe-tool distill --teacher code+law --student seed --data texts/ --heldout held-out/ -o small
+              moe-tool densify code+law --distill --data texts/          # the student is the teacher, densified
+            """)
+
+    @Option(help: "The checkpoint to learn from.")
+    var teacher: String
+
+    @Option(help: "The checkpoint that is trained.")
+    var student: String
+
+    @Option(help: "What is trained of the student.")
+    var train: ParameterSelection = .all
+
+    @OptionGroup var distillation: DistillationArguments
+    @OptionGroup var training: TrainingArguments
+    @OptionGroup var data: DataArguments
+    @OptionGroup var writing: WritingOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        try await distill(
+            teacher: Checkpoint(at: teacher), student: Checkpoint(at: student), model: student, train: train,
+            distillation: distillation, training: training, data: data, writing: writing, common: common,
+            output: writing.output ?? defaultOutput(for: student, suffix: "-distilled"),
+            identity: ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)])
+    }
+}
+
+/// Trains a student with a teacher, and reports how much of the teacher's gain it keeps.
+///
+/// - Parameter model: the folder with the student's tokenizer.
+func distill(
+    teacher: Checkpoint, student: Checkpoint, model: String, train: ParameterSelection,
+    distillation: DistillationArguments, training: TrainingArguments, data: DataArguments, writing: WritingOptions,
+    common: CommonOptions, output: String, identity: JSONObject
+) async throws {
+    let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    let teacherDecoder = try Decoder(teacher, workers: workers, memory: writing.memory.bytes)
+    let studentDecoder = try Decoder(student, workers: workers, memory: writing.memory.bytes)
+    var all = identity
+    for key in distillation.identity.keys { all[key] = distillation.identity[key] }
+    let session = TrainingSession(
+        model: model, student: studentDecoder, teacher: teacherDecoder, selection: train, training: training,
+        data: data, writing: writing, common: common, output: output, identity: all,
+        distillation: distillation.options)
+    let (before, after) = try await session.run()
+    guard !training.heldout.isEmpty, !common.quiet, !after.isEmpty else { return }
+    // (base - student) / (base - teacher), in nats of held-out loss.
+    let guide = try session.heldOut().losses(teacherDecoder).losses
+    let base = try distillation.base.map {
+        try session.heldOut().losses(Decoder(Checkpoint(at: $0), workers: workers, memory: writing.memory.bytes)).losses
+    }
+    func mean(_ losses: [TrainingRun.HeldOutLoss]) -> Double {
+        losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
+    }
+    let start = mean(base ?? before)
+    let gain = start - mean(guide)
+    let share = (start - mean(after)) / gain
+    let from = base == nil ? "the student before" : "the base"
+    standardError(
+        "Held out, mean: \(from) \(fixed(start)), teacher \(fixed(mean(guide))), student \(fixed(mean(after))): "
+            + (gain > 0
+                ? "\(fixed(100 * share, 1)) % of the teacher's gain is kept.\n"
+                : "the teacher gains nothing here.\n"))
+}

@@ -1,0 +1,220 @@
+import ArgumentParser
+import Checkpoints
+import Evaluation
+import Glibc
+import Models
+import Numerics
+import Safetensors
+import Training
+
+/// What a command that trains wants, and how it is carried out and shown.
+struct TrainingSession {
+    /// Where text's tokenizer is, and the name that messages have for the model.
+    let model: String
+    let student: Decoder
+    var teacher: Decoder?
+    let selection: ParameterSelection
+    let training: TrainingArguments
+    let data: DataArguments
+    let writing: WritingOptions
+    let common: CommonOptions
+    let output: String
+    /// The command's own part of what the result depends on.
+    let identity: JSONObject
+    var distillation: TrainingOptions.Distillation?
+
+    /// Trains, and writes the checkpoint.
+    ///
+    /// - Returns: the held-out losses before and after.
+    @discardableResult
+    func run() async throws -> (before: [TrainingRun.HeldOutLoss], after: [TrainingRun.HeldOutLoss]) {
+        if fileExists(output), !writing.force {
+            throw CheckpointError(
+                .usage, file: output, message: "it exists: choose another with -o, or replace it with --force")
+        }
+        let (source, steps) = try training.source({ try data.encoder(model, student) }, data)
+        var options = training.options(selection, steps: steps)
+        options.distillation = distillation
+        if !options.checkpointsActivations { options.checkpointsActivations = needsCheckpoints }
+        let trainer = try Trainer(student, teacher: teacher, options)
+        let heldOut = try training.heldout.isEmpty ? nil : heldOut()
+        let count = trainer.parameters.reduce(0) { $0 + $1.count }
+        let all = student.checkpoint.table.values.reduce(0) { $0 + $1.rows * $1.columns }
+        say("Training \(countText(count)) of \(countText(all)) parameters for \(steps) steps of \(batchText).")
+        if student.isStreamed {
+            say("What is frozen stays on disk and is read in each pass: it does not fit --memory \(writing.memory.description) in F32.")
+        }
+        if options.checkpointsActivations { say("Layers are computed a second time for their gradients (activation checkpointing).") }
+        if writing.dryRun { return ([], []) }
+        let before = try heldOut?.losses(student).losses ?? []
+        if !before.isEmpty { say("Held out before: \(text(before)).") }
+        var runOptions = TrainingRun.Options()
+        runOptions.steps = steps
+        runOptions.seconds = training.minutes.map { $0 * 60 }
+        runOptions.evaluateEvery = training.evalEvery
+        runOptions.patience = training.patience
+        runOptions.saveEvery = training.saveEvery * 60
+        runOptions.tensorBoard = training.tensorboard
+        let run = try TrainingRun(
+            trainer, source, output: output, runOptions, identity: fullIdentity(steps), resumes: writing.resume,
+            restarts: writing.force)
+        let display = TrainingDisplay(isQuiet: common.quiet, first: trainer.step)
+        run.isCancelled = { receivedSignal != 0 }
+        run.onEvent = { display.show($0) }
+        if let heldOut { run.evaluate = { try heldOut.losses($0) } }
+        let outcome: TrainingRun.Outcome
+        do { outcome = try run.run() } catch {
+            display.finish()
+            if !common.quiet, fileExists(run.statePath) {
+                standardError("moe-tool: the state of the last good step is kept in \(run.statePath)\n")
+            }
+            throw error
+        }
+        display.finish()
+        if outcome == .interrupted {
+            if !common.quiet {
+                standardError("moe-tool: interrupted at step \(trainer.step); the state is saved, and --resume continues\n")
+            }
+            throw ExitStatus(code: 128 + receivedSignal)
+        }
+        if outcome == .stoppedEarly {
+            say("Stopped early at step \(trainer.step): the parameters are those of the lowest held-out loss.")
+        }
+        let after = outcome == .stoppedEarly ? try heldOut?.losses(student).losses ?? [] : run.lastLosses
+        if !after.isEmpty { say("Held out after:  \(text(after)).") }
+        try await writeResult(trainer, before, after)
+        run.clean()
+        return (before, after)
+    }
+
+    private func writeResult(
+        _ trainer: Trainer, _ before: [TrainingRun.HeldOutLoss], _ after: [TrainingRun.HeldOutLoss]
+    ) async throws {
+        var record = identity
+        record["options"] = .object(training.identity)
+        record["steps"] = JSON(trainer.step)
+        func json(_ losses: [TrainingRun.HeldOutLoss]) -> JSON {
+            var object = JSONObject()
+            for loss in losses { object[loss.domain] = JSON(loss.loss) }
+            return .object(object)
+        }
+        // Writing does not go on with a training's state.
+        var writing = writing
+        writing.resume = false
+        try await write(
+            trainer.result(recording: record), to: output, writing: writing, common: common, remarks: [],
+            details: ["steps": JSON(trainer.step), "heldout_before": json(before), "heldout_after": json(after)])
+    }
+
+    /// The held-out windows.
+    func heldOut() throws -> HeldOut {
+        var options = data.options
+        options.tokenLimit = training.heldoutTokens
+        return try HeldOut(
+            DataSource.parse(training.heldout), length: training.length, options: options,
+            encoder: data.encoder(model, student), tokensAtOnce: training.partTokens)
+    }
+
+    private func fullIdentity(_ steps: Int) -> JSONObject {
+        var all = identity
+        for key in training.identity.keys { all[key] = training.identity[key] }
+        all["steps"] = JSON(steps)
+        all["tokenizer"] = .string(data.tokenizer)
+        all["text-field"] = .string(data.textField)
+        // The model itself, by the sizes of its files: their bytes are not read twice.
+        all["model"] = .array(student.checkpoint.sources.map { JSON($0.size) })
+        return all
+    }
+
+    /// Whether what layers keep for their gradients would not fit beside the weights.
+    private var needsCheckpoints: Bool {
+        let configuration = student.configuration
+        let attention = configuration.attention
+        let inner = max(
+            configuration.inner ?? 0,
+            (configuration.mixture.map { $0.expertInner * student.topK + ($0.sharedInner ?? 0) }) ?? 0)
+        let heads = attention.heads * (attention.keyDimension + attention.valueDimension) * 2
+        let perToken = configuration.layers * (8 * configuration.hidden + 2 * heads + 3 * inner) * 4
+        return perToken * min(training.partTokens, training.batchTokens) > max(writing.memory.bytes, 1 << 30)
+    }
+
+    private var batchText: String {
+        training.batches == nil ? "\(max(1, training.batchTokens / training.length) * training.length) tokens" : "the batches given"
+    }
+
+    private func text(_ losses: [TrainingRun.HeldOutLoss]) -> String {
+        let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
+        return losses.map { "\($0.domain) \(fixed($0.loss))" }.joined(separator: ", ") + ", mean \(fixed(mean))"
+    }
+
+    private func say(_ text: String) {
+        if !common.quiet { standardError(text + "\n") }
+    }
+}
+
+/// A number with four decimals.
+func fixed(_ value: Double, _ decimals: Int = 4) -> String {
+    guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
+    var scale = 1.0
+    for _ in 0..<decimals { scale *= 10 }
+    let scaled = Int((abs(value) * scale).rounded())
+    let digits = String(scaled % Int(scale))
+    return (value < 0 && scaled > 0 ? "-" : "") + "\(scaled / Int(scale))."
+        + String(repeating: "0", count: decimals - digits.count) + digits
+}
+
+/// Shows a training run on standard error: a line that is redrawn on a terminal, a line every few seconds elsewhere.
+final class TrainingDisplay {
+    private let isQuiet: Bool
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let first: Int
+    private let started = monotonicSeconds()
+    private var lastLine = 0.0
+    private var isDrawn = false
+
+    init(isQuiet: Bool, first: Int) {
+        self.isQuiet = isQuiet
+        self.first = first
+    }
+
+    func show(_ event: TrainingRun.Event) {
+        guard !isQuiet else { return }
+        switch event {
+        case .step(let step, let total): show(step, total)
+        case .evaluated(let step, let losses):
+            finish()
+            let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
+            let text = losses.map { "\($0.domain) \(fixed($0.loss))" }.joined(separator: ", ")
+            standardError("step \(step): held out \(text), mean \(fixed(mean))\n")
+        case .saved(let step, let path):
+            finish()
+            standardError("step \(step): state saved in \(path)\n")
+        }
+    }
+
+    private func show(_ step: StepMetrics, _ total: Int) {
+        let now = monotonicSeconds()
+        let done = step.step + 1
+        let left = (now - started) / Double(max(done - first, 1)) * Double(total - done)
+        var text = "step \(done) of \(total)  loss \(fixed(step.loss))"
+        if let aux = step.aux { text += "  balance \(fixed(aux, 3))" }
+        if let kl = step.kl { text += "  kl \(fixed(kl, 3))" }
+        text += "  \(Int(step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
+        if isTerminal {
+            let width = 20
+            let filled = min(width, done * width / max(total, 1))
+            let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
+            standardError("\r\u{1B}[2K\(bar) \(text)")
+            isDrawn = true
+        } else if now - lastLine >= 5 || done == total {
+            standardError(text + "\n")
+            lastLine = now
+        }
+    }
+
+    /// Removes the line.
+    func finish() {
+        if isDrawn { standardError("\r\u{1B}[2K") }
+        isDrawn = false
+    }
+}
