@@ -12,14 +12,7 @@ struct DataArguments: ParsableArguments {
     @Flag(help: "Leave out, and count, documents and files that are broken instead of stopping.")
     var skipBad = false
 
-    @Option(help: "What makes tokens of text: auto, the tokenizer.json beside the model; or bytes, a token for each byte.")
-    var tokenizer = "auto"
-
-    func validate() throws {
-        guard ["auto", "bytes"].contains(tokenizer) else {
-            throw ValidationError("--tokenizer \(tokenizer): give auto or bytes")
-        }
-    }
+    @OptionGroup var text: TokenizerArguments
 
     var options: DataOptions {
         var options = DataOptions()
@@ -29,6 +22,24 @@ struct DataArguments: ParsableArguments {
     }
 
     /// What encodes text for a model.
+    func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder { try text.encoder(path, decoder) }
+}
+
+/// What makes tokens of text.
+struct TokenizerArguments: ParsableArguments {
+    @Option(
+        help: "What makes tokens of text: auto, the tokenizer.json beside the model; or bytes, a token for each byte.")
+    var tokenizer = "auto"
+
+    func validate() throws {
+        guard ["auto", "bytes"].contains(tokenizer) else {
+            throw ValidationError("--tokenizer \(tokenizer): give auto or bytes")
+        }
+    }
+
+    /// What encodes text for a model.
+    ///
+    /// - Parameter path: the folder that the tokenizer is in.
     func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder {
         let kind: TextEncoder.Kind =
             tokenizer == "bytes" ? .bytes : try .tokenizer(inFolder: resolveModelPath(path)) ?? .none

@@ -1,0 +1,94 @@
+package import Checkpoints
+package import Models
+import Numerics
+import Safetensors
+
+/// Continues a text token by token; keys and values of what was before are kept.
+///
+/// ```swift
+/// let generator = Generator(decoder, sampling: Sampling())
+/// try generator.continue(prompt, atMost: 100) { token in print(token.id); return true }
+/// ```
+package struct Generator {
+    /// A token of the continuation.
+    package struct Token: Sendable, Hashable {
+        package let id: Int32
+        /// The log of the model's probability for it, whatever it was drawn from, in nats.
+        package let logProbability: Double
+        /// Whether it ends the text, rather than being part of it.
+        package let isEnd: Bool
+    }
+
+    /// Why a continuation is over.
+    package enum Finish: String, Sendable {
+        /// A token that ends the text.
+        case end
+        /// As many tokens as were asked for.
+        case length
+        /// The caller wanted no more.
+        case stopped
+    }
+
+    private let decoder: Decoder
+    package var sampling: Sampling
+    /// Tokens that end the text.
+    package var ends: Set<Int32>
+
+    /// A prompt is read in pieces of this length: its activations then take no more memory than those of a piece.
+    private static let piece = 512
+
+    package init(_ decoder: Decoder, sampling: Sampling, ends: Set<Int32> = []) {
+        self.decoder = decoder
+        self.sampling = sampling
+        self.ends = ends
+    }
+
+    /// Calls `body` with each token that follows the prompt until it answers false.
+    ///
+    /// - Throws: `.usage` for an empty prompt, `.incompatible` for a token that the model does not know, and what `body`
+    ///   throws.
+    @discardableResult
+    package func `continue`(
+        _ prompt: [Int32], atMost maximum: Int, _ body: (Token) throws -> Bool
+    ) throws -> Finish {
+        guard !prompt.isEmpty else {
+            throw CheckpointError(.usage, message: "the prompt has no token: there is nothing to continue")
+        }
+        let cache = KeyValueCache(
+            decoder.configuration, capacity: min(prompt.count + min(maximum, 1 << 20), 1 << 12))
+        var next = prompt[...]
+        for step in 0..<max(maximum, 0) {
+            var logits = Matrix(rows: 0, columns: 0)
+            while !next.isEmpty {
+                let piece = Array(next.prefix(Self.piece))
+                next = next.dropFirst(piece.count)
+                let states = try decoder.forward(TokenBatch(ids: piece, length: piece.count), cache: cache)
+                if next.isEmpty { logits = try decoder.logits(states.span(rows: piece.count - 1..<piece.count)) }
+            }
+            let values = UnsafeBufferPointer(logits.buffer)
+            let id = Int32(sampling.choose(values, step: step))
+            let token = Token(
+                id: id, logProbability: Double(values[Int(id)]) - logSum(values), isEnd: ends.contains(id))
+            let wantsMore = try body(token)
+            if token.isEnd { return .end }
+            guard wantsMore else { return .stopped }
+            next = [id]
+        }
+        return .length
+    }
+}
+
+extension Checkpoint {
+    /// The tokens that end a text: `eos_token_id` of generation_config.json, which may name more than the configuration
+    /// does, or else of config.json.
+    package func endTokens() throws -> Set<Int32> {
+        let folder = description.config.file.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        let path = (folder + ["generation_config.json"]).joined(separator: "/")
+        var value = description.config.object["eos_token_id"]
+        if fileExists(path), let own = try ModelConfig(contentsOf: path).object["eos_token_id"], !own.isNull {
+            value = own
+        }
+        let ids = (value?.array ?? [value].compactMap { $0 }).compactMap { $0.int.flatMap { Int32(exactly: $0) } }
+        return Set(ids)
+    }
+}
