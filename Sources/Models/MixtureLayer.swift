@@ -64,22 +64,23 @@ struct MixtureLayer {
         let routerInput = perturbation?.input(layer, input, workers)
         let logits = parameters.router.forward(routerInput ?? input, workers)
         let correction = parameters.correction?.values
+        let outcome: GatingOutcome
         if let perturbation {
-            let decision = perturbation.decide(
-                layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers)
-            let (output, tape, record) = routed(
-                decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
-            if let shared = parameters.shared { addShared(shared, input, to: output, tape, workers) }
-            return (output, tape, record)
+            outcome = .routed(
+                perturbation.decide(
+                    layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers))
+        } else {
+            let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
+            outcome =
+                gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers))
         }
-        let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
         let output: Matrix
         var tape: MixtureTape?
         var record: MixtureRecord?
-        switch gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers)) {
+        switch outcome {
         case .routed(let decision):
             (output, tape, record) = routed(
-                decision, input, routerInput: nil, keeps: keeps, watches: watches, workers)
+                decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
         case .merged(let segments):
             output = merged(segments, input, workers)
         }
@@ -111,7 +112,8 @@ struct MixtureLayer {
             let kept = MixtureTape(
                 input: input, routerInput: routerInput, decision: decision, slots: slots, gateUp: gateUp,
                 activated: activated)
-            if parameters.experts.contains(where: { $0.gateUp.gradient != nil }) { kept.gathered = gathered }
+            let trains = parameters.experts.contains { $0.gateUp.gradient != nil || $0.gateUp.biasGradient != nil }
+            if trains { kept.gathered = gathered }
             tape = kept
         }
         let record =

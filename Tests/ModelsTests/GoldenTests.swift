@@ -58,7 +58,9 @@ import Testing
             let largest = (0..<parameter.count).max {
                 abs(parameter.gradient.values[$0]) < abs(parameter.gradient.values[$1])
             }
-            guard let index = largest, abs(parameter.gradient.values[index]) > 0.5, generator.next() % 3 == 0 else { continue }
+            guard let index = largest, abs(parameter.gradient.values[index]) > 0.5, generator.next() % 3 == 0 else {
+                continue
+            }
             let value = parameter.values.values[index]
             let step: Float = 2e-3
             parameter.values.values[index] = value + step

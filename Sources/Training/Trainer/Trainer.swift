@@ -106,7 +106,8 @@ package final class Trainer {
         {
             throw CheckpointError(
                 .incompatible,
-                message: "--hidden-weight compares streams, and the teacher has \(teacher.configuration.layers) layers of "
+                message:
+                    "--hidden-weight compares streams, and the teacher has \(teacher.configuration.layers) layers of "
                     + "\(teacher.configuration.hidden), the student \(student.configuration.layers) of "
                     + "\(student.configuration.hidden)")
         }
@@ -194,7 +195,8 @@ package final class Trainer {
                 Double(share)
                 * loss.add(batch, weight: options.balance.weight * Double(share), to: gradients, workers)
         }
-        sums.z += Double(share) * RouterZLoss().add(batch, weight: options.zLoss * Double(share), to: gradients, workers)
+        sums.z +=
+            Double(share) * RouterZLoss().add(batch, weight: options.zLoss * Double(share), to: gradients, workers)
         for (index, entry) in tape.decisions.enumerated() where index < gradients.noise.count {
             perturbations?.setNoiseSlope(entry.layer, gradients.noise[index])
         }
@@ -218,7 +220,9 @@ package final class Trainer {
         let slope = try loss.backward(student, tape.states, teacher, states, batch)
         sums.loss += loss.crossEntropy
         sums.divergence += loss.divergence
-        return (slope, recorder.map { streamSlopes(tape.streams, $0.streams, distillation.hidden * Double(share)) } ?? [:])
+        return (
+            slope, recorder.map { streamSlopes(tape.streams, $0.streams, distillation.hidden * Double(share)) } ?? [:]
+        )
     }
 
     /// `weight` times the mean over layers and values of (student - teacher)^2, and its gradient by layer.
@@ -237,7 +241,8 @@ package final class Trainer {
     /// Moves the biases that experts are chosen with against their load (DeepSeek's balance without a loss).
     private func moveBiases(_ counts: [Int: [Int]]) throws {
         for (layer, load) in counts {
-            guard case .mixture(let mixture) = try student.layer(layer).feedForward, let bias = mixture.correction else {
+            guard case .mixture(let mixture) = try student.layer(layer).feedForward, let bias = mixture.correction
+            else {
                 continue
             }
             updateLossFreeBias(bias.values.buffer, counts: load, rate: Float(options.balance.weight))

@@ -103,7 +103,8 @@ package final class TrainingRun {
             guard resumes else {
                 throw CheckpointError(
                     .usage, file: statePath,
-                    message: "an unfinished run left its state here: continue it with --resume, or start over with --force")
+                    message:
+                        "an unfinished run left its state here: continue it with --resume, or start over with --force")
             }
             let saved = try SavedTrainingState(at: statePath)
             try saved.state.require(options: identity, file: statePath)
