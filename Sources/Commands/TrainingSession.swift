@@ -50,8 +50,6 @@ struct TrainingSession {
             say("Layers are computed a second time for their gradients (activation checkpointing).")
         }
         if writing.dryRun { return ([], []) }
-        let before = try heldOut?.losses(student).losses ?? []
-        if !before.isEmpty { say("Held out before: \(text(before)).") }
         var runOptions = TrainingRun.Options()
         runOptions.steps = steps
         runOptions.seconds = training.minutes.map { $0 * 60 }
@@ -62,6 +60,8 @@ struct TrainingSession {
         let run = try TrainingRun(
             trainer, source, output: output, runOptions, identity: fullIdentity(steps), resumes: writing.resume,
             restarts: writing.force)
+        let before = try heldOut?.losses(student).losses ?? []
+        if !before.isEmpty { say("Held out before: \(text(before)).") }
         let display = TrainingDisplay(isQuiet: common.quiet, first: trainer.step)
         run.isCancelled = { receivedSignal != 0 }
         run.onEvent = { display.show($0) }

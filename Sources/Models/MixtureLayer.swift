@@ -85,7 +85,9 @@ struct MixtureLayer {
             output = merged(segments, input, workers)
         }
         if let shared = parameters.shared {
-            record?.sharedGate = addShared(shared, input, to: output, tape, workers)
+            // Not in one line with the record: without one the shared expert would not be computed at all.
+            let gate = addShared(shared, input, to: output, tape, workers)
+            record?.sharedGate = gate
         }
         return (output, tape, record)
     }

@@ -108,6 +108,7 @@ struct Golden {
     func check(_ decoder: Decoder) throws {
         let recorder = Recorder()
         let states = try decoder.forward(batch, observer: recorder)
+        #expect(try decoder.forward(batch).array == states.array, "nobody watching changes nothing")
         for (layer, stream) in recorder.streams.enumerated() {
             #expect(largestDifference(stream, try values("hidden.\(layer)")) <= 1e-4, "hidden.\(layer)")
         }

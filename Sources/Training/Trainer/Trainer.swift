@@ -1,6 +1,5 @@
 import CPlatform
 package import Checkpoints
-import Glibc
 package import Models
 import Numerics
 package import Safetensors
@@ -128,7 +127,7 @@ package final class Trainer {
     /// - Returns: what it measured, before the update.
     /// - Throws: `CheckpointError` where the loss or a gradient is not finite: the parameters are then as they were.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
-        let started = now()
+        let started = monotonic()
         for gradient in gradients { gradient.values.update(repeating: 0, count: gradient.count) }
         let predictions = parts.reduce(0) { $0 + $1.batch.count * max($1.batch.length - 1, 0) }
         guard predictions > 0 else { throw CheckpointError(.usage, message: "a step has no token to predict") }
@@ -151,7 +150,7 @@ package final class Trainer {
         let metrics = StepMetrics(
             step: step, loss: sums.loss, aux: options.balance.loss == nil ? nil : sums.auxiliary,
             z: student.configuration.mixture == nil ? nil : sums.z, kl: teacher == nil ? nil : sums.divergence,
-            gradientNorm: norm, learningRate: rate, tokensPerSecond: Double(tokens) / max(now() - started, 1e-9))
+            gradientNorm: norm, learningRate: rate, tokensPerSecond: Double(tokens) / max(monotonic() - started, 1e-9))
         step += 1
         return metrics
     }
@@ -290,11 +289,4 @@ private final class StreamRecorder: ForwardObserver {
     var streams: [Matrix] = []
 
     func enters(_ layer: Int, _ stream: Matrix) { streams.append(stream) }
-}
-
-/// Seconds of a clock that only moves forward.
-private func now() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
