@@ -16,7 +16,8 @@ package struct PromptEncoding: Sendable {
         case .none:
             throw CheckpointError(
                 .incompatible,
-                message: "there is no tokenizer.json beside the model: transformers' save_pretrained of a fast tokenizer "
+                message:
+                    "there is no tokenizer.json beside the model: transformers' save_pretrained of a fast tokenizer "
                     + "writes one; --tokenizer bytes takes bytes for tokens")
         }
     }
