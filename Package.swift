@@ -46,11 +46,14 @@ let package = Package(
             ]),
         .target(
             name: "MoEToolkit",
-            dependencies: ["Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms"]),
+            dependencies: [
+                "Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms",
+            ]),
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Safetensors", "Tokenizers",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Safetensors",
+                "Tokenizers",
                 "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -68,7 +71,8 @@ let package = Package(
         .testTarget(
             name: "EvaluationTests",
             dependencies: [
-                "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Tokenizers", "Transforms",
+                "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Tokenizers",
+                "Transforms",
             ]),
         .testTarget(
             name: "TrainingTests",

@@ -43,7 +43,8 @@ struct Train: AsyncParsableCommand {
     func validate() throws {
         if (config == nil) == (preset == nil) { throw ValidationError("give a config.json or --preset") }
         if let experts, experts < 1 || topK > experts || topK < 1 {
-            throw ValidationError("--experts \(experts) --top-k \(topK): give at least one, and as many experts as top-k")
+            throw ValidationError(
+                "--experts \(experts) --top-k \(topK): give at least one, and as many experts as top-k")
         }
     }
 
@@ -70,14 +71,17 @@ struct Train: AsyncParsableCommand {
 
     private func description(_ folder: String?) throws -> (ModelConfig, [Companion]) {
         let companions =
-            data.tokenizer == "bytes" ? [] : try folder.map { try Companion.inFolder($0).filter(\.isTokenizer) } ?? []
+            data.text.tokenizer == "bytes"
+            ? [] : try folder.map { try Companion.inFolder($0).filter(\.isTokenizer) } ?? []
         if let config {
-            return (try ModelConfig(contentsOf: config.hasSuffix(".json") ? config : config + "/config.json"), companions)
+            return (
+                try ModelConfig(contentsOf: config.hasSuffix(".json") ? config : config + "/config.json"), companions
+            )
         }
         guard let preset else { throw ValidationError("give a config.json or --preset") }
         var vocabulary = 256
         var (beginning, end): (Int?, Int?) = (nil, nil)
-        if data.tokenizer != "bytes" {
+        if data.text.tokenizer != "bytes" {
             guard let tokenizerFrom else {
                 throw ValidationError("--preset: give --tokenizer-from FOLDER, or --tokenizer bytes")
             }

@@ -14,13 +14,16 @@ struct TrainingArguments: ParsableArguments {
             valueName: "name=path"))
     var data: [String] = []
 
-    @Option(help: ArgumentHelp("How often each domain is drawn: code=2,law=1; by default equally.", valueName: "name=w,..."))
+    @Option(
+        help: ArgumentHelp("How often each domain is drawn: code=2,law=1; by default equally.", valueName: "name=w,...")
+    )
     var weights: String?
 
     @Option(help: ArgumentHelp("Train on batches [steps, B, T] of token ids instead.", valueName: "file.safetensors"))
     var batches: String?
 
-    @Option(help: ArgumentHelp("Text to measure the loss on that is not trained on; like --data.", valueName: "name=path"))
+    @Option(
+        help: ArgumentHelp("Text to measure the loss on that is not trained on; like --data.", valueName: "name=path"))
     var heldout: [String] = []
 
     @Option(help: "At most so many tokens of each held-out domain.")
@@ -175,7 +178,8 @@ struct TrainingArguments: ParsableArguments {
     }
 
     /// The batches, and how many steps they make.
-    func source(_ encoder: () throws -> TextEncoder, _ arguments: DataArguments) throws -> (any BatchSource, steps: Int) {
+    func source(_ encoder: () throws -> TextEncoder, _ arguments: DataArguments) throws -> (any BatchSource, steps: Int)
+    {
         if let batches {
             let source = try ExplicitBatches(path: batches)
             return (source, min(steps ?? .max, source.steps ?? 0))

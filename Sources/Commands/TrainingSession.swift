@@ -42,12 +42,14 @@ struct TrainingSession {
         let all = student.checkpoint.table.values.reduce(0) { $0 + $1.rows * $1.columns }
         say("Training \(countText(count)) of \(countText(all)) parameters for \(steps) steps of \(batchText).")
         if student.isStreamed {
-            say("What is frozen stays on disk and is read in each pass: it does not fit --memory \(writing.memory.description) in F32.")
+            say(
+                "What is frozen stays on disk and is read in each pass: it does not fit --memory \(writing.memory.description) in F32."
+            )
         }
-        if options.checkpointsActivations { say("Layers are computed a second time for their gradients (activation checkpointing).") }
+        if options.checkpointsActivations {
+            say("Layers are computed a second time for their gradients (activation checkpointing).")
+        }
         if writing.dryRun { return ([], []) }
-        let before = try heldOut?.losses(student).losses ?? []
-        if !before.isEmpty { say("Held out before: \(text(before)).") }
         var runOptions = TrainingRun.Options()
         runOptions.steps = steps
         runOptions.seconds = training.minutes.map { $0 * 60 }
@@ -58,6 +60,8 @@ struct TrainingSession {
         let run = try TrainingRun(
             trainer, source, output: output, runOptions, identity: fullIdentity(steps), resumes: writing.resume,
             restarts: writing.force)
+        let before = try heldOut?.losses(student).losses ?? []
+        if !before.isEmpty { say("Held out before: \(text(before)).") }
         let display = TrainingDisplay(isQuiet: common.quiet, first: trainer.step)
         run.isCancelled = { receivedSignal != 0 }
         run.onEvent = { display.show($0) }
@@ -73,7 +77,8 @@ struct TrainingSession {
         display.finish()
         if outcome == .interrupted {
             if !common.quiet {
-                standardError("moe-tool: interrupted at step \(trainer.step); the state is saved, and --resume continues\n")
+                standardError(
+                    "moe-tool: interrupted at step \(trainer.step); the state is saved, and --resume continues\n")
             }
             throw ExitStatus(code: 128 + receivedSignal)
         }
@@ -119,7 +124,7 @@ struct TrainingSession {
         var all = identity
         for key in training.identity.keys { all[key] = training.identity[key] }
         all["steps"] = JSON(steps)
-        all["tokenizer"] = .string(data.tokenizer)
+        all["tokenizer"] = .string(data.text.tokenizer)
         all["text-field"] = .string(data.textField)
         // The model itself, by the sizes of its files: their bytes are not read twice.
         all["model"] = .array(student.checkpoint.sources.map { JSON($0.size) })
@@ -139,7 +144,8 @@ struct TrainingSession {
     }
 
     private var batchText: String {
-        training.batches == nil ? "\(max(1, training.batchTokens / training.length) * training.length) tokens" : "the batches given"
+        training.batches == nil
+            ? "\(max(1, training.batchTokens / training.length) * training.length) tokens" : "the batches given"
     }
 
     private func text(_ losses: [TrainingRun.HeldOutLoss]) -> String {

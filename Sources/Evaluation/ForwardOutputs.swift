@@ -63,7 +63,9 @@ package enum ForwardOutputs {
         let recorder = Recorder()
         let states = try decoder.forward(batch, observer: recorder)
         let hidden = decoder.configuration.hidden
-        for (layer, stream) in recorder.streams.enumerated() { try file.add("hidden.\(layer)", shape + [hidden], stream) }
+        for (layer, stream) in recorder.streams.enumerated() {
+            try file.add("hidden.\(layer)", shape + [hidden], stream)
+        }
         try file.add("hidden.final", shape + [hidden], states.array)
         for (index, (logits, experts)) in recorder.routers.enumerated() {
             try file.add("router_logits.\(index)", [batch.ids.count, experts], logits)

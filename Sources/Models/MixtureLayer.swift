@@ -64,27 +64,30 @@ struct MixtureLayer {
         let routerInput = perturbation?.input(layer, input, workers)
         let logits = parameters.router.forward(routerInput ?? input, workers)
         let correction = parameters.correction?.values
+        let outcome: GatingOutcome
         if let perturbation {
-            let decision = perturbation.decide(
-                layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers)
-            let (output, tape, record) = routed(
-                decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
-            if let shared = parameters.shared { addShared(shared, input, to: output, tape, workers) }
-            return (output, tape, record)
+            outcome = .routed(
+                perturbation.decide(
+                    layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers))
+        } else {
+            let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
+            outcome =
+                gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers))
         }
-        let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
         let output: Matrix
         var tape: MixtureTape?
         var record: MixtureRecord?
-        switch gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers)) {
+        switch outcome {
         case .routed(let decision):
             (output, tape, record) = routed(
-                decision, input, routerInput: nil, keeps: keeps, watches: watches, workers)
+                decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
         case .merged(let segments):
             output = merged(segments, input, workers)
         }
         if let shared = parameters.shared {
-            record?.sharedGate = addShared(shared, input, to: output, tape, workers)
+            // Not in one line with the record: without one the shared expert would not be computed at all.
+            let gate = addShared(shared, input, to: output, tape, workers)
+            record?.sharedGate = gate
         }
         return (output, tape, record)
     }
@@ -111,7 +114,8 @@ struct MixtureLayer {
             let kept = MixtureTape(
                 input: input, routerInput: routerInput, decision: decision, slots: slots, gateUp: gateUp,
                 activated: activated)
-            if parameters.experts.contains(where: { $0.gateUp.gradient != nil }) { kept.gathered = gathered }
+            let trains = parameters.experts.contains { $0.gateUp.gradient != nil || $0.gateUp.biasGradient != nil }
+            if trains { kept.gathered = gathered }
             tape = kept
         }
         let record =
@@ -210,8 +214,13 @@ struct MixtureLayer {
 
     /// The gradient of the input, `[tokens, hidden]`.
     ///
-    /// - Parameter auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
-    func backward(_ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, _ workers: Workers) -> Matrix {
+    /// - Parameters:
+    ///   - auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
+    ///   - endsAtRouter: nothing but the router is trained here or below: what the input's gradient needs is left out.
+    /// - Returns: the gradient of the input; of no use where it ends at the router.
+    func backward(
+        _ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
+    ) -> Matrix {
         let slots = tape.slots
         let outputs = slots.gathered(output, workers)
         // What the loss says about each slot's activations, were its gate one.
@@ -238,6 +247,12 @@ struct MixtureLayer {
                 }
             }
         }
+        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
+        if endsAtRouter {
+            let result = Matrix(rows: output.rows, columns: output.columns)
+            routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
+            return result
+        }
         if trainsDown { addExpertGradients(\.down, slots, outputs, input: tape.activated, workers) }
         workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
             activation.backward(tape.gateUp.span(rows: rows), slope.span(rows: rows))
@@ -251,7 +266,6 @@ struct MixtureLayer {
             })
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
-        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
         routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
         if let shared = parameters.shared, let kept = tape.shared {
             sharedBackward(shared, kept, output, tape, into: result, workers)

@@ -90,7 +90,8 @@ package struct StreamBatches: BatchSource {
         guard position.count == 1 + 2 * domains else { throw unfit }
         try stream.restore(
             TrainingStream.State(
-                draws: position[0], epochs: Array(position[1..<1 + domains]), positions: Array(position[(1 + domains)...])
+                draws: position[0], epochs: Array(position[1..<1 + domains]),
+                positions: Array(position[(1 + domains)...])
             ))
     }
 

@@ -1,6 +1,5 @@
 import CPlatform
 package import Checkpoints
-import Glibc
 package import Models
 import Numerics
 package import Safetensors
@@ -106,7 +105,8 @@ package final class Trainer {
         {
             throw CheckpointError(
                 .incompatible,
-                message: "--hidden-weight compares streams, and the teacher has \(teacher.configuration.layers) layers of "
+                message:
+                    "--hidden-weight compares streams, and the teacher has \(teacher.configuration.layers) layers of "
                     + "\(teacher.configuration.hidden), the student \(student.configuration.layers) of "
                     + "\(student.configuration.hidden)")
         }
@@ -127,7 +127,7 @@ package final class Trainer {
     /// - Returns: what it measured, before the update.
     /// - Throws: `CheckpointError` where the loss or a gradient is not finite: the parameters are then as they were.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
-        let started = now()
+        let started = monotonic()
         for gradient in gradients { gradient.values.update(repeating: 0, count: gradient.count) }
         let predictions = parts.reduce(0) { $0 + $1.batch.count * max($1.batch.length - 1, 0) }
         guard predictions > 0 else { throw CheckpointError(.usage, message: "a step has no token to predict") }
@@ -150,7 +150,7 @@ package final class Trainer {
         let metrics = StepMetrics(
             step: step, loss: sums.loss, aux: options.balance.loss == nil ? nil : sums.auxiliary,
             z: student.configuration.mixture == nil ? nil : sums.z, kl: teacher == nil ? nil : sums.divergence,
-            gradientNorm: norm, learningRate: rate, tokensPerSecond: Double(tokens) / max(now() - started, 1e-9))
+            gradientNorm: norm, learningRate: rate, tokensPerSecond: Double(tokens) / max(monotonic() - started, 1e-9))
         step += 1
         return metrics
     }
@@ -194,7 +194,8 @@ package final class Trainer {
                 Double(share)
                 * loss.add(batch, weight: options.balance.weight * Double(share), to: gradients, workers)
         }
-        sums.z += Double(share) * RouterZLoss().add(batch, weight: options.zLoss * Double(share), to: gradients, workers)
+        sums.z +=
+            Double(share) * RouterZLoss().add(batch, weight: options.zLoss * Double(share), to: gradients, workers)
         for (index, entry) in tape.decisions.enumerated() where index < gradients.noise.count {
             perturbations?.setNoiseSlope(entry.layer, gradients.noise[index])
         }
@@ -218,7 +219,9 @@ package final class Trainer {
         let slope = try loss.backward(student, tape.states, teacher, states, batch)
         sums.loss += loss.crossEntropy
         sums.divergence += loss.divergence
-        return (slope, recorder.map { streamSlopes(tape.streams, $0.streams, distillation.hidden * Double(share)) } ?? [:])
+        return (
+            slope, recorder.map { streamSlopes(tape.streams, $0.streams, distillation.hidden * Double(share)) } ?? [:]
+        )
     }
 
     /// `weight` times the mean over layers and values of (student - teacher)^2, and its gradient by layer.
@@ -237,7 +240,8 @@ package final class Trainer {
     /// Moves the biases that experts are chosen with against their load (DeepSeek's balance without a loss).
     private func moveBiases(_ counts: [Int: [Int]]) throws {
         for (layer, load) in counts {
-            guard case .mixture(let mixture) = try student.layer(layer).feedForward, let bias = mixture.correction else {
+            guard case .mixture(let mixture) = try student.layer(layer).feedForward, let bias = mixture.correction
+            else {
                 continue
             }
             updateLossFreeBias(bias.values.buffer, counts: load, rate: Float(options.balance.weight))
@@ -285,11 +289,4 @@ private final class StreamRecorder: ForwardObserver {
     var streams: [Matrix] = []
 
     func enters(_ layer: Int, _ stream: Matrix) { streams.append(stream) }
-}
-
-/// Seconds of a clock that only moves forward.
-private func now() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

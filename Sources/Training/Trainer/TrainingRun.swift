@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 package import Models
 import Numerics
 package import Safetensors
@@ -103,7 +102,8 @@ package final class TrainingRun {
             guard resumes else {
                 throw CheckpointError(
                     .usage, file: statePath,
-                    message: "an unfinished run left its state here: continue it with --resume, or start over with --force")
+                    message:
+                        "an unfinished run left its state here: continue it with --resume, or start over with --force")
             }
             let saved = try SavedTrainingState(at: statePath)
             try saved.state.require(options: identity, file: statePath)
@@ -123,14 +123,14 @@ package final class TrainingRun {
     ///
     /// - Throws: `CheckpointError` where a loss or gradient is not finite: the state of the step before is then saved.
     package func run() throws -> Outcome {
-        let started = seconds()
+        let started = monotonic()
         var lastSave = started
         while trainer.step < options.steps {
             if isCancelled() {
                 try save()
                 return .interrupted
             }
-            if let limit = options.seconds, seconds() - started >= limit { break }
+            if let limit = options.seconds, monotonic() - started >= limit { break }
             // What was drawn and not trained on must be drawn again after a failure.
             let position = source.position
             guard let parts = try source.next() else { break }
@@ -151,9 +151,9 @@ package final class TrainingRun {
                     return .stoppedEarly
                 }
             }
-            if seconds() - lastSave >= options.saveEvery {
+            if monotonic() - lastSave >= options.saveEvery {
                 try save()
-                lastSave = seconds()
+                lastSave = monotonic()
             }
         }
         try evaluateNow()
@@ -225,11 +225,5 @@ package final class TrainingRun {
         try metrics.sync()
         try board?.flush()
         onEvent(.saved(step: trainer.step, path: statePath))
-    }
-
-    private func seconds() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
     }
 }
