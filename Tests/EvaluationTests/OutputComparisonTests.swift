@@ -7,7 +7,6 @@ import TestSupport
 import Testing
 import Transforms
 
-
 @Suite("Two models' outputs")
 struct OutputComparisonTests {
     private let workers = Workers(threads: 2)
