@@ -1,0 +1,201 @@
+import ArgumentParser
+import Checkpoints
+import Evaluation
+import Models
+import Numerics
+import Safetensors
+
+struct Evaluate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure how well models predict text, domain by domain, and how mixtures route it.",
+        discussion: """
+            Documents, each preceded by the token that begins one, are laid end to end and cut into windows of --length \
+            tokens, whose tokens but the first are predicted. Loss is in nats a token; bits per byte compare models of \
+            different tokenizers. Several models give a matrix of models and domains. Of a mixture the share of tokens of \
+            each expert, gates, entropies and co-activation are measured in the same pass: all of it is in --json.
+
+              moe-tool evaluate mixtral --data held-out/
+              moe-tool evaluate seed law code --data law=law.jsonl --data code=src.jsonl.zst --ensemble
+              moe-tool evaluate mixtral --data held-out/ --stats stats.safetensors    # for prune, densify and merge
+              moe-tool evaluate mixtral --data held-out/ --gating dense               # the same experts, gated otherwise
+            """)
+
+    @Argument(help: "Checkpoints: folders, or org/name[@revision] in the local Hugging Face cache.")
+    var models: [String]
+
+    @Option(help: "NAME=PATH, a file, or a folder whose entries are the domains (repeatable).")
+    var data: [String]
+
+    @Option(help: "Tokens in a window; by default 512, or the models' positions where they have less.")
+    var length: Int?
+
+    @Option(help: "At most so many tokens of each domain.")
+    var tokens: Int?
+
+    @Option(
+        help:
+            "Tokens that go through a model at once; by default 4096, or as many as fit --memory where weights do not.")
+    var batchTokens: Int?
+
+    @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to, if not as the checkpoint says.")
+    var topK: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            How experts are gated, if not as the checkpoint says; a look for research: token-choice, \
+            noisy-top-k[:DEVIATION], dense, expert-choice[:FACTOR], hash, domain, domain:posterior, smear or lory[:TOKENS].
+            """, valueName: "gating"))
+    var gating: String?
+
+    @Option(help: "The seed of noisy-top-k and hash.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Also score the ensemble of the dense models among them, weighed alike and by their posterior.")
+    var ensemble = false
+
+    @Option(help: "Write what prune, densify and merge need to know about one mixture's experts: a safetensors file.")
+    var stats: String?
+
+    @Flag(help: "Add the experts' Fisher information to --stats; three times the work.")
+    var fisher = false
+
+    @OptionGroup var text: DataArguments
+    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if let length, length < 2 { throw ValidationError("--length \(length): at least 2 tokens make a prediction") }
+        if let tokens, tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
+        if let batchTokens, !(1...(1 << 24)).contains(batchTokens) {
+            throw ValidationError("--batch-tokens \(batchTokens): give a number from 1 to \(1 << 24)")
+        }
+        if stats != nil, models.count != 1 { throw ValidationError("--stats is about one model: give one") }
+        if fisher, stats == nil { throw ValidationError("--fisher goes with --stats FILE") }
+        if ensemble, models.count < 2 { throw ValidationError("--ensemble takes two models or more") }
+    }
+
+    func run() throws {
+        let choice = try gating.map { try GatingChoice(parsing: $0) }
+        let sources = try DataSource.parse(data)
+        let checkpoints = try models.map { try Checkpoint(at: $0) }
+        try check(checkpoints, choice)
+        let length = try self.length ?? Self.defaultLength(checkpoints)
+        let workers = compute.workers()
+        let bar = common.quiet ? nil : ProgressBar()
+        defer { bar?.finish() }
+        var report = EvaluationReport(gating: choice)
+        var group = Ensemble()
+        for (path, checkpoint) in zip(models, checkpoints) {
+            let decoder = try Decoder(
+                checkpoint, workers: workers, memory: compute.memory.bytes, topK: checkpoint.isMixture ? topK : nil)
+            let texts = try read(sources, length: length, encoder: text.encoder(path, decoder))
+            for warning in Self.warnings(texts, decoder, length: length) where !common.quiet {
+                bar?.finish()
+                standardError("warning: \(path): \(warning)\n")
+            }
+            var evaluator = ModelEvaluator(decoder)
+            evaluator.gating = checkpoint.isMixture ? choice : nil
+            evaluator.seed = seed
+            evaluator.batchTokens =
+                batchTokens ?? BatchSize.tokens(for: decoder, memory: compute.memory.bytes, slots: evaluator.slots)
+            evaluator.measuresOutputs = stats != nil
+            evaluator.keepsLosses = ensemble && !checkpoint.isMixture
+            evaluator.isCancelled = { receivedSignal != 0 }
+            if let bar { evaluator.progress = { progress in Self.show(progress, path, bar) } }
+            let result = try evaluator.evaluate(texts, name: path)
+            if evaluator.keepsLosses {
+                try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
+            }
+            if let stats { try writeStatistics(result, decoder, texts, to: stats, bar) }
+            report.add(result)
+        }
+        for weights in MixedPredictions.Weights.allCases {
+            if let scores = group.scores(weights) { report.add(scores, members: group.names) }
+        }
+        bar?.finish()
+        try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
+    }
+
+    private func check(_ checkpoints: [Checkpoint], _ choice: GatingChoice?) throws {
+        let mixtures = checkpoints.filter(\.isMixture).count
+        func failure(_ message: String) -> CheckpointError { CheckpointError(.incompatible, message: message) }
+        if choice != nil, mixtures == 0 {
+            throw failure("--gating \(gating ?? ""): there is no mixture of experts to gate")
+        }
+        if topK != nil, mixtures == 0 { throw failure("--top-k: there is no mixture of experts to route in") }
+        if stats != nil, mixtures == 0 {
+            throw failure("--stats: \(models[0]) is dense, and has no experts to measure")
+        }
+        if stats != nil, choice == .smear || choice == .domainPosterior {
+            throw failure("--stats: under --gating \(gating ?? "") no token goes to an expert of its own")
+        }
+        if case .lory = choice, stats != nil {
+            throw failure("--stats: under --gating lory no token goes to an expert of its own")
+        }
+        if ensemble, checkpoints.count - mixtures < 2 {
+            throw failure("--ensemble mixes dense models, and there are \(checkpoints.count - mixtures) of them")
+        }
+    }
+
+    /// Windows that all models can take.
+    private static func defaultLength(_ checkpoints: [Checkpoint]) throws -> Int {
+        try checkpoints.reduce(512) { min($0, max(2, try positions($1) ?? 512)) }
+    }
+
+    private static func positions(_ checkpoint: Checkpoint) throws -> Int? {
+        let description = checkpoint.description
+        return try description.config.int("max_position_embeddings", description.architecture)
+    }
+
+    private func read(_ sources: [DataSource], length: Int, encoder: TextEncoder) throws -> [DomainText] {
+        var options = text.options
+        options.tokenLimit = tokens
+        return try sources.map {
+            try DomainText($0, length: length, options: options, encoder: encoder, checkCancelled: Self.checkCancelled)
+        }
+    }
+
+    private static func checkCancelled() throws {
+        if receivedSignal != 0 { throw CheckpointError(.cancelled, message: "interrupted") }
+    }
+
+    private static func warnings(_ texts: [DomainText], _ decoder: Decoder, length: Int) -> [String] {
+        var warnings: [String] = []
+        if let positions = try? positions(decoder.checkpoint), positions < length {
+            warnings.append("windows of \(length) tokens exceed the \(positions) positions that the model was made for")
+        }
+        for text in texts where text.summary.skipped > 0 {
+            let first = text.summary.firstSkipped.map { ", the first: \($0)" } ?? ""
+            warnings.append("\(escaped(text.name)): \(text.summary.skipped) documents or files were left out\(first)")
+        }
+        return warnings
+    }
+
+    private static func show(_ progress: EvaluationProgress, _ path: String, _ bar: ProgressBar) {
+        bar.update(path, label: "\(path) \(progress.stage)", done: progress.done, total: progress.total) {
+            "\(countText($0)) tokens"
+        }
+    }
+
+    private func writeStatistics(
+        _ result: ModelEvaluator.Result, _ decoder: Decoder, _ texts: [DomainText], to path: String, _ bar: ProgressBar?
+    ) throws {
+        guard let routing = result.routing else { return }
+        var file = try routing.file(layerCount: decoder.configuration.layers)
+        if fisher {
+            var information = try FisherInformation(decoder)
+            let total = texts.reduce(0) { $0 + $1.tokens }
+            var done = 0
+            for text in texts {
+                try text.forEachPart(of: 1) { part in
+                    try information.add(part.batch, checkCancelled: Self.checkCancelled)
+                    done += part.batch.ids.count
+                    bar?.update("Fisher information", done: done, total: total) { "\(countText($0)) tokens" }
+                }
+            }
+            try information.add(to: &file)
+        }
+        try file.write(to: path)
+    }
+}
