@@ -16,6 +16,9 @@ public struct WriteOptions: Sendable {
     public var resume = false
     /// Read every byte back and compare it before the checkpoint is published.
     public var verify = false
+    /// Called with the finished checkpoint as it lies on disk before it is published; what this throws keeps it from
+    /// appearing.
+    package var inspect: (@Sendable (Checkpoint) throws -> Void)?
     /// Let values that the dtype cannot hold become infinite, or the largest value in F8_E4M3, which has no infinity.
     public var allowOverflow = false
     /// Compute with NaN and infinities where the sources have them.
@@ -130,6 +133,7 @@ struct CheckpointWriter {
         let written = try plan.files.map { try check($0, at: work.content + "/" + $0.name) }
         for source in sources { try source.checkUnchanged() }
         if options.verify { try await verify(written) }
+        if let inspect = options.inspect { try inspect(Checkpoint(at: work.content)) }
         if options.isCancelled() { throw CheckpointError.cancelled }
         try work.publish(overwrite: options.overwrite)
         return WriteReport(

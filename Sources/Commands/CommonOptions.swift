@@ -45,7 +45,10 @@ struct WritingOptions: ParsableArguments {
     @Flag(help: "Continue an interrupted run.")
     var resume = false
 
-    @Flag(help: "Read every byte back from the disk and compare it before the output appears.")
+    @Flag(
+        help:
+            "Read every byte back from the disk and compare it before the output appears; upcycle and convert also compare what the two models compute on 256 tokens."
+    )
     var verify = false
 
     @Flag(help: "Let values that the dtype cannot hold become infinite (the largest in F8_E4M3) instead of stopping.")

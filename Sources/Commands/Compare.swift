@@ -1,19 +1,27 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Glibc
+import Models
+import Numerics
 import Safetensors
 import Transforms
 
 struct Compare: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show which tensors of two checkpoints differ, and by how much.",
+        abstract: "Show how two checkpoints differ: in their tensors, or in what they compute on text.",
         discussion: """
             Two checkpoints of one family, or two .safetensors files, are compared by the names of their tensors. A \
             dense checkpoint and a mixture of experts are compared by role: every expert with the dense \
             feed-forward network (times its factor), everything else with its counterpart.
 
+            With --data it is the outputs that are compared: the logits' largest and mean difference, the mean KL \
+            divergence of the second from the first, and for how many tokens the likeliest is the same. The checkpoints \
+            may be of any families that have the same vocabulary.
+
               moe-tool compare before after
               moe-tool compare mistral-7b mistral-7b-8x --exact     # exit 6 unless the function is the same
+              moe-tool compare mistral-7b mistral-7b-8x --data held-out/ --tolerance 1e-3
             """)
 
     @Argument(help: "The first checkpoint; the dense one of a pair.")
@@ -22,30 +30,46 @@ struct Compare: AsyncParsableCommand {
     @Argument(help: "The second checkpoint.")
     var second: String
 
+    @Option(
+        help: ArgumentHelp(
+            "Compare the outputs on this text: NAME=PATH, a file, or a folder whose entries are domains.",
+            valueName: "data"))
+    var data: [String] = []
+
+    @Option(help: "Tokens in a window of the text.")
+    var length = 256
+
+    @Option(help: "Tokens that are read of each domain at most.")
+    var tokens = 8192
+
     @Flag(help: "Exit 6 if anything differs.")
     var exact = false
 
-    @Option(help: "Exit 6 if any value differs by more than this.")
+    @Option(help: "Exit 6 if any value (of a tensor, or with --data a logit) differs by more than this.")
     var tolerance: Double?
 
     @Flag(help: "List identical tensors too.")
     var all = false
 
-    @Option(help: "Threads; by default one for each processor.")
-    var threads: Int = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-
+    @OptionGroup var reading: DataArguments
+    @OptionGroup var compute: ComputeOptions
     @OptionGroup var common: CommonOptions
+
+    private var threads: Int { compute.workers().count }
 
     func validate() throws {
         if let tolerance, !(tolerance >= 0) {
             throw ValidationError("--tolerance \(tolerance): give a number from 0 up")
         }
-        if !(1...1024).contains(threads) { throw ValidationError("--threads \(threads): give a number from 1 to 1024") }
+        if length < 2 { throw ValidationError("--length \(length): give a number from 2 up") }
+        if tokens < length { throw ValidationError("--tokens \(tokens): a window takes --length \(length)") }
     }
 
     func run() async throws {
         let isCancelled: @Sendable () -> Bool = { receivedSignal != 0 }
-        if let dense = try? Checkpoint(at: first), let moe = try? Checkpoint(at: second),
+        if !data.isEmpty {
+            try compareOutputs()
+        } else if let dense = try? Checkpoint(at: first), let moe = try? Checkpoint(at: second),
             !dense.isMixture, moe.isMixture
         {
             try await compareByRole(dense, moe, isCancelled)
@@ -93,6 +117,45 @@ struct Compare: AsyncParsableCommand {
             try standardOutput(report.verdict)
         }
         try conclude(report.isExact, within: report.maximumAbsolute <= (tolerance ?? 0))
+    }
+
+    private func compareOutputs() throws {
+        let workers = compute.workers()
+        let (a, b) = (try compute.decoder(first, workers, share: 2), try compute.decoder(second, workers, share: 2))
+        try OutputComparison.check(a, b)
+        var options = reading.options
+        options.tokenLimit = tokens
+        let text = try PairedText(
+            a, reading.encoder(first, a), b, reading.encoder(second, b), length: length, options: options)
+        var results: [(name: String, comparison: OutputComparison)] = []
+        for source in try DataSource.parse(data) {
+            var comparison = OutputComparison()
+            try text.forEachBatch(source) { batch in
+                if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+                try comparison.add(a, b, batch)
+            }
+            results.append((source.name, comparison))
+        }
+        var all = OutputComparison()
+        for result in results { all.add(result.comparison) }
+        if common.json {
+            var domains = JSONObject()
+            for result in results { domains[result.name] = .object(result.comparison.json) }
+            var document: JSONObject = ["first": .string(first), "second": .string(second)]
+            for key in all.json.keys { document[key] = all.json[key] }
+            document["domains"] = .object(domains)
+            try standardOutput(JSON.object(document).serialized())
+        } else if !common.quiet {
+            var table = TextTable([.left, .right, .right, .right, .right, .right])
+            table.add("domain", "tokens", "largest difference", "mean", "KL (nats)", "same likeliest")
+            for (name, result) in results + (results.count > 1 ? [("all", all)] : []) {
+                table.add(
+                    escaped(name), "\(result.tokens)", numberText(result.maximumDifference),
+                    numberText(result.meanDifference), numberText(result.meanDivergence), percentText(result.agreement))
+            }
+            try standardOutput(table.text, terminator: "")
+        }
+        try conclude(all.maximumDifference == 0, within: all.maximumDifference <= (tolerance ?? 0))
     }
 
     private func conclude(_ identical: Bool, within: Bool) throws {

@@ -26,7 +26,9 @@ struct ComputeOptions: ParsableArguments {
     }
 
     /// Opens a model.
-    func decoder(_ path: String, _ workers: Workers, topK: Int? = nil) throws -> Decoder {
-        try Decoder(Checkpoint(at: path), workers: workers, memory: memory.bytes, topK: topK)
+    ///
+    /// - Parameter share: models that share the memory.
+    func decoder(_ path: String, _ workers: Workers, topK: Int? = nil, share: Int = 1) throws -> Decoder {
+        try Decoder(Checkpoint(at: path), workers: workers, memory: memory.bytes / share, topK: topK)
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Safetensors
 import Transforms
 
@@ -19,6 +20,7 @@ struct Convert: AsyncParsableCommand {
     var input = "."
 
     @OptionGroup var writing: WritingOptions
+    @OptionGroup var verifying: VerifyingOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -32,6 +34,11 @@ struct Convert: AsyncParsableCommand {
         let suffix = "-" + (dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? "converted")
         try await write(
             source, to: writing.output ?? defaultOutput(for: input, suffix: suffix), writing: writing, common: common,
-            remarks: [], details: [:])
+            remarks: [], details: [:]
+        ) { made in
+            verifying.check(
+                against: source, writing,
+                tolerance: .rounding(to: made.dtype == source.dtype ? .f32 : made.dtype ?? .f32))
+        }
     }
 }

@@ -14,6 +14,8 @@ struct DataArguments: ParsableArguments {
 
     @OptionGroup var text: TokenizerArguments
 
+    var tokenizer: String { text.tokenizer }
+
     var options: DataOptions {
         var options = DataOptions()
         options.textField = textField

@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Checkpoints
+import Evaluation
 import Safetensors
 public import Transforms
 
@@ -62,6 +63,7 @@ struct Upcycle: AsyncParsableCommand {
     var seed: UInt64 = 0
 
     @OptionGroup var writing: WritingOptions
+    @OptionGroup var verifying: VerifyingOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -82,7 +84,14 @@ struct Upcycle: AsyncParsableCommand {
         let summary = [preservation.summary]
         try await write(
             moe, to: output, writing: writing, common: common, remarks: summary,
-            details: ["function": .object(preservation.json)])
+            details: ["function": .object(preservation.json)]
+        ) { made in
+            // A factor that is no power of two rounds the down projections, and so does another dtype.
+            let isRounded = made.dtype != source.dtype || preservation.factor.significand != 1
+            return verifying.check(
+                against: source, writing,
+                tolerance: preservation.degree != .exact ? .any : .rounding(to: isRounded ? made.dtype ?? .f32 : .f32))
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 import Checkpoints
+import Evaluation
 import Glibc
 import Safetensors
 import Transforms
@@ -17,10 +18,12 @@ func defaultOutput(for input: String, suffix: String) -> String {
 
 /// Writes a checkpoint, or with `--dry-run` says what would be written, and reports.
 ///
-/// - Parameter remarks: sentences for the user; `details` is their form in the JSON document.
+/// - Parameters:
+///   - remarks: sentences for the user; `details` is their form in the JSON document.
+///   - check: what `--verify` compares the result's outputs with, where there is such a model.
 func write(
     _ checkpoint: Checkpoint, to output: String, writing: WritingOptions, common: CommonOptions, remarks: [String],
-    details: JSONObject
+    details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil
 ) async throws {
     var checkpoint = checkpoint
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
@@ -36,8 +39,11 @@ func write(
     let bar = common.quiet ? nil : ProgressBar()
     let started = monotonicSeconds()
     let report: WriteReport
+    let verification = writing.verify ? check.map { OutputVerification($0(checkpoint)) } : nil
     do {
-        report = try await checkpoint.write(to: output, options: writing.writeOptions(progress: bar))
+        var options = writing.writeOptions(progress: bar)
+        if let verification { options.inspect = { try verification.run($0) } }
+        report = try await checkpoint.write(to: output, options: options)
         bar?.finish()
     } catch {
         bar?.finish()
@@ -48,17 +54,20 @@ func write(
         throw error
     }
     let seconds = monotonicSeconds() - started
-    for warning in checkpoint.warnings + report.warnings { standardError("warning: \(warning)\n") }
+    let warnings = checkpoint.warnings + report.warnings + (verification?.warnings ?? [])
+    for warning in warnings { standardError("warning: \(warning)\n") }
     if common.json {
+        if let comparison = verification?.comparison { document["verification"] = .object(comparison.json) }
         document["bytes"] = JSON(report.bytes)
         document["files"] = .array(report.files.map { .string($0) })
         document["resumed_bytes"] = JSON(report.resumedBytes)
-        document["warnings"] = .array((checkpoint.warnings + report.warnings).map { .string($0) })
+        document["warnings"] = .array(warnings.map { .string($0) })
         try standardOutput(JSON.object(document).serialized())
         return
     }
     if !common.quiet {
         for remark in remarks { try standardOutput(remark) }
+        if let remark = verification?.remark { try standardOutput(remark) }
         let rate = seconds > 0.05 ? ", \(byteText(Int(Double(report.bytes) / seconds)))/s" : ""
         let resumed = report.resumedBytes > 0 ? ", \(byteText(report.resumedBytes)) of them by an earlier run" : ""
         try standardOutput(

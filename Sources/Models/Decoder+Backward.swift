@@ -118,8 +118,10 @@ extension Decoder {
                 if let whole = again.tape { kept = whole }
             }
             stream = layer.backward(
-                stream, kept, tape.shape, tape.rotary, auxiliary: auxiliary[index], workers)
+                stream, kept, tape.shape, tape.rotary, auxiliary: auxiliary[index],
+                endsAtRouter: endsAtRouter && index == lowestTrained, workers)
             if let other = streams[index] { ctransformer_add_scaled(stream.values, other.values, 1, stream.count) }
+            if endsAtRouter, index == lowestTrained { return }
             // The memory of this layer serves the next.
             tape.layers[index] = LayerTape(entering: kept.entering)
         }

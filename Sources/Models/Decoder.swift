@@ -27,6 +27,8 @@ package final class Decoder {
     /// The lowest layer that has a parameter that is trained; 0 where the embedding is, the number of layers where none
     /// has.
     package internal(set) var lowestTrained = 0
+    /// Whether nothing but the router is trained of that layer.
+    var endsAtRouter = false
 
     /// Opens the model.
     ///

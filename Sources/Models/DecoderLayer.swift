@@ -131,9 +131,10 @@ struct DecoderLayer {
     /// - Parameters:
     ///   - output: the gradient of the stream that left.
     ///   - auxiliary: what else there is of the gradient of the router's logits.
+    ///   - endsAtRouter: nothing but this layer's router is trained here or below; what is returned is then of no use.
     func backward(
         _ output: Matrix, _ tape: LayerTape, _ shape: SequenceShape, _ rotary: RotaryTable, auxiliary: Matrix?,
-        _ workers: Workers
+        endsAtRouter: Bool, _ workers: Workers
     ) -> Matrix {
         guard let middle = tape.middle, let input = tape.feedForwardInput, let attended = tape.attention else {
             return output
@@ -153,8 +154,10 @@ struct DecoderLayer {
                 slope, input: input, kept, into: inputSlope, workers)
         case .mixture(let mixture):
             guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { break }
-            inputSlope = layer.backward(slope, kept, auxiliary: auxiliary, workers)
+            inputSlope = layer.backward(
+                slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
         }
+        if endsAtRouter { return output }
         let middleSlope = output.copy()
         add(
             inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope,

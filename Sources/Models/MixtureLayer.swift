@@ -215,8 +215,13 @@ struct MixtureLayer {
 
     /// The gradient of the input, `[tokens, hidden]`.
     ///
-    /// - Parameter auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
-    func backward(_ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, _ workers: Workers) -> Matrix {
+    /// - Parameters:
+    ///   - auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
+    ///   - endsAtRouter: nothing but the router is trained here or below: what the input's gradient needs is left out.
+    /// - Returns: the gradient of the input; of no use where it ends at the router.
+    func backward(
+        _ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
+    ) -> Matrix {
         let slots = tape.slots
         let outputs = slots.gathered(output, workers)
         // What the loss says about each slot's activations, were its gate one.
@@ -243,6 +248,12 @@ struct MixtureLayer {
                 }
             }
         }
+        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
+        if endsAtRouter {
+            let result = Matrix(rows: output.rows, columns: output.columns)
+            routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
+            return result
+        }
         if trainsDown { addExpertGradients(\.down, slots, outputs, input: tape.activated, workers) }
         workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
             activation.backward(tape.gateUp.span(rows: rows), slope.span(rows: rows))
@@ -256,7 +267,6 @@ struct MixtureLayer {
             })
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
-        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
         routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
         if let shared = parameters.shared, let kept = tape.shared {
             sharedBackward(shared, kept, output, tape, into: result, workers)

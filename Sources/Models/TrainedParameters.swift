@@ -25,7 +25,8 @@ extension Decoder {
     package func train(where isTrained: (Role) -> Bool) throws -> [TrainedParameter] {
         var result: [TrainedParameter] = []
         var lowest = configuration.layers
-        if let embedding = try ends(isTrained).embedding {
+        let embedding = try ends(isTrained).embedding
+        if let embedding {
             prepare(embedding, isTrained, &result)
             if embedding.gradient != nil { lowest = 0 }
         }
@@ -38,6 +39,9 @@ extension Decoder {
         prepare(finalNorm, isTrained, &result)
         if let head = try ends(isTrained).head { prepare(head, isTrained, &result) }
         lowestTrained = lowest
+        endsAtRouter =
+            embedding?.gradient == nil
+            && result.allSatisfy { $0.role.layer != lowest || $0.role.kind == .router || $0.role.kind == .routerBias }
         return result
     }
 

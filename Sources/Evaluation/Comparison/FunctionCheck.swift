@@ -1,0 +1,97 @@
+package import Checkpoints
+import Models
+import Numerics
+package import Safetensors
+
+/// Compares what a checkpoint computes with what it was made from computes, on tokens drawn from the vocabulary.
+///
+/// The tokens are the same in every run. Where the function is to be the same, the root mean square of the logits'
+/// differences may be 1/10,000 of the logits' spread where nothing but the order of sums differs, and 16 units of the
+/// dtype's last place (2⁻⁴ for BF16, 2⁻⁷ for F16) where weights were rounded to it: wrong weights, names or settings give
+/// differences of the size of the spread itself.
+package struct FunctionCheck: Sendable {
+    /// What is accepted.
+    package enum Tolerance: Sendable, Hashable {
+        /// Anything: the function is not meant to be the same.
+        case any
+        /// `OutputComparison.relativeDifference` up to this.
+        case relative(Double)
+        /// `OutputComparison.maximumDifference` up to this.
+        case absolute(Double)
+
+        /// What rounding to a dtype does to the outputs at most; `any` for types of 8 bits, whose rounding is no small
+        /// change.
+        package static func rounding(to dtype: DType) -> Tolerance {
+            switch dtype {
+            case .f64, .f32: .relative(1e-4)
+            case .f16: .relative(0x1p-7)
+            case .bf16: .relative(0x1p-4)
+            default: .any
+            }
+        }
+    }
+
+    private let original: Checkpoint
+    package let tolerance: Tolerance
+    private let memory: Int
+    private let threads: Int
+
+    static let windows = 4
+    static let length = 64
+
+    /// - Parameter memory: bytes that both models' weights may take together.
+    package init(against original: Checkpoint, tolerance: Tolerance, memory: Int, threads: Int) {
+        self.original = original
+        self.tolerance = tolerance
+        self.memory = memory
+        self.threads = threads
+    }
+
+    /// - Throws: `.verification` where the outputs are further apart than the tolerance; `.incompatible` for a model that
+    ///   is not computed.
+    package func run(_ made: Checkpoint) throws -> OutputComparison {
+        let workers = Workers(threads: threads)
+        let a = try Decoder(original, workers: workers, memory: memory / 2)
+        let b = try Decoder(made, workers: workers, memory: memory / 2)
+        var comparison = OutputComparison()
+        for window in 0..<Self.windows {
+            try comparison.add(a, b, Self.batch(window, vocabulary: a.configuration.vocabulary))
+        }
+        guard accepts(comparison) else {
+            throw CheckpointError(
+                .verification,
+                message:
+                    "what was made does not compute what \(original.name) does: on \(comparison.tokens) tokens the "
+                    + "logits differ by at most \(numberText(comparison.maximumDifference)) "
+                    + "(\(numberText(comparison.relativeDifference)) of their spread, \(toleranceText)), KL "
+                    + "\(numberText(comparison.meanDivergence)) nats; nothing was written")
+        }
+        return comparison
+    }
+
+    private func accepts(_ comparison: OutputComparison) -> Bool {
+        switch tolerance {
+        case .any: true
+        case .relative(let limit): comparison.relativeDifference <= limit
+        case .absolute(let limit): comparison.maximumDifference <= limit
+        }
+    }
+
+    private var toleranceText: String {
+        switch tolerance {
+        case .any: ""
+        case .relative(let limit): "and \(numberText(limit)) is accepted"
+        case .absolute(let limit): "and a difference of \(numberText(limit)) is accepted"
+        }
+    }
+
+    /// Tokens that depend on the window and the vocabulary alone.
+    static func batch(_ window: Int, vocabulary: Int) -> TokenBatch {
+        let key = KeyedRandom(seed: 0, tensor: "tokens", purpose: "verify")
+        let ids = withUnsafeTemporaryAllocation(of: Float.self, capacity: length) { draws in
+            key.fillUniform(draws, from: window * length)
+            return draws.map { Int32(clamping: min(Int($0 * Float(vocabulary)), vocabulary - 1)) }
+        }
+        return TokenBatch(ids: ids, length: length)
+    }
+}

@@ -1,0 +1,205 @@
+import Checkpoints
+import Glibc
+package import Models
+import Numerics
+package import Safetensors
+import Tokenizers
+
+/// Questions with a choice of answers, scored by what a model makes of each answer, as EleutherAI's lm-evaluation-harness
+/// counts them.
+///
+/// The score of a choice is the log-likelihood of its tokens after the context's. As in the harness, a choice follows the
+/// context after a space; spaces at the end of the context belong to the choice; context and choice are encoded together,
+/// without special tokens, and the choice's tokens are those after as many as the context has by itself; an empty context
+/// is the token that begins documents; and of what is too long for the model the beginning is left out.
+///
+/// `acc` counts the questions whose answer has the highest score, `acc_norm` those whose answer has the highest score
+/// divided by the choice's characters, `acc_bytes` by its bytes.
+package struct MultipleChoice {
+    /// A question.
+    package struct Question: Sendable, Hashable {
+        package let context: String
+        package let choices: [String]
+        /// The index of the right choice.
+        package let answer: Int
+
+        package init(context: String, choices: [String], answer: Int) {
+            self.context = context
+            self.choices = choices
+            self.answer = answer
+        }
+    }
+
+    /// The scores of a question's choices, in nats.
+    package struct Scores: Sendable, Hashable {
+        package let logLikelihoods: [Double]
+
+        package init(logLikelihoods: [Double]) { self.logLikelihoods = logLikelihoods }
+    }
+
+    private let decoder: Decoder
+    private let encoder: TextEncoder
+    private let maximumLength: Int
+    /// Rows of a batch times its length: enough for the matrix products.
+    private static let tokensPerBatch = 2048
+
+    package init(_ decoder: Decoder, _ encoder: TextEncoder) throws {
+        self.decoder = decoder
+        self.encoder = encoder
+        let description = decoder.checkpoint.description
+        maximumLength = try description.config.int("max_position_embeddings", description.architecture) ?? 2048
+        if case .none = encoder.kind {
+            throw CheckpointError(
+                .incompatible, file: description.config.file,
+                message: "there is no tokenizer.json beside the model to encode questions with")
+        }
+    }
+
+    /// A choice after its context.
+    struct Request {
+        let question: Int
+        let choice: Int
+        /// Everything that is read: all tokens but the last.
+        var input: [Int32]
+        /// What is scored: the last of all tokens.
+        let continuation: [Int32]
+    }
+
+    /// The choices' scores, question by question.
+    ///
+    /// - Parameter progress: called with how many choices are done, of how many.
+    /// - Throws: `.incompatible` for tokens that the model does not know, and a context that is empty where no token
+    ///   begins documents.
+    package func score(_ questions: [Question], progress: (Int, Int) throws -> Void = { _, _ in }) throws -> [Scores] {
+        var requests: [Request] = []
+        for (index, question) in questions.enumerated() {
+            for choice in question.choices.indices { requests.append(try request(question, choice, index: index)) }
+        }
+        // The longest first: batches of like lengths, and memory runs out at the beginning or not at all.
+        requests.sort { ($1.input.count, $0.question, $0.choice) < ($0.input.count, $1.question, $1.choice) }
+        var values = questions.map { [Double](repeating: 0, count: $0.choices.count) }
+        var first = 0
+        while first < requests.count {
+            let length = max(requests[first].input.count, 1)
+            let batch = requests[first..<min(requests.count, first + max(Self.tokensPerBatch / length, 1))]
+            for (request, value) in zip(batch, try logLikelihoods(Array(batch), length: length)) {
+                values[request.question][request.choice] = value
+            }
+            first = batch.endIndex
+            try progress(first, requests.count)
+        }
+        return values.map { Scores(logLikelihoods: $0) }
+    }
+
+    func request(_ question: Question, _ choice: Int, index: Int) throws -> Request {
+        var context = question.context.unicodeScalars[...]
+        var continuation = String.UnicodeScalarView(question.choices[choice].unicodeScalars)
+        // The space that the harness puts before a choice, where there is none yet.
+        if continuation.first.map({ !$0.properties.isWhitespace }) ?? true,
+            context.last.map({ !$0.properties.isWhitespace }) ?? true
+        {
+            continuation.insert(" ", at: continuation.startIndex)
+        }
+        while let last = context.last, last.properties.isWhitespace {
+            continuation.insert(last, at: continuation.startIndex)
+            context.removeLast()
+        }
+        var before = encode(String(context))
+        var scored = Array(encode(String(context) + String(continuation)).dropFirst(before.count))
+        if context.isEmpty {
+            guard let start = encoder.documentStart else {
+                throw CheckpointError(
+                    .incompatible,
+                    message: "question \(index + 1) has no context, and the model no token that begins a text")
+            }
+            if scored.first == start { scored.removeFirst() }
+            before = [start]
+        }
+        let whole = before + scored
+        try encoder.check(whole[...], place: "question \(index + 1)")
+        let kept = whole.suffix(maximumLength + 1)
+        return Request(
+            question: index, choice: choice, input: Array(kept.dropLast()),
+            continuation: Array(scored.suffix(max(kept.count - 1, 0))))
+    }
+
+    private func encode(_ text: String) -> [Int32] {
+        if case .tokenizer(let tokenizer) = encoder.kind { return tokenizer.encode(text) }
+        return text.utf8.map { Int32($0) }
+    }
+
+    /// Sequences are filled up at the end, which no token before it sees.
+    private func logLikelihoods(_ requests: [Request], length: Int) throws -> [Double] {
+        var ids: [Int32] = []
+        for request in requests {
+            ids += request.input
+            ids += repeatElement(request.input.last ?? 0, count: length - request.input.count)
+        }
+        let states = try decoder.forward(TokenBatch(ids: ids, length: length))
+        var targets: [(row: Int, request: Int, id: Int32)] = []
+        for (index, request) in requests.enumerated() {
+            let start = index * length + request.input.count - request.continuation.count
+            for (offset, id) in request.continuation.enumerated() { targets.append((start + offset, index, id)) }
+        }
+        var result = [Double](repeating: 0, count: requests.count)
+        var first = 0
+        while first < targets.count {
+            let part = targets[first..<min(targets.count, first + decoder.logitRows)]
+            let rows = Matrix(rows: part.count, columns: states.columns)
+            for (index, target) in part.enumerated() {
+                rows.row(index).update(from: states.row(target.row), count: states.columns)
+            }
+            let logits = try decoder.logits(rows.span)
+            for (index, target) in part.enumerated() {
+                let values = UnsafeBufferPointer(start: logits.row(index), count: logits.columns)
+                result[target.request] += Double(values[Int(target.id)]) - logSum(values)
+            }
+            first = part.endIndex
+        }
+        return result
+    }
+}
+
+/// What share of questions a model answers.
+package struct MultipleChoiceResult: Sendable {
+    package let questions: Int
+    /// The answer has the highest score.
+    package let accuracy: Double
+    /// The answer has the highest score over its characters.
+    package let normalizedAccuracy: Double
+    /// The answer has the highest score over its bytes.
+    package let byteAccuracy: Double
+
+    package init(_ questions: [MultipleChoice.Question], _ scores: [MultipleChoice.Scores]) {
+        var counts = (plain: 0, characters: 0, bytes: 0)
+        for (question, scores) in zip(questions, scores) {
+            /// The first of equal ones, as numpy has it.
+            func best(_ size: (String) -> Int) -> Int? {
+                let values = zip(scores.logLikelihoods, question.choices).map { $0 / Double(max(size($1), 1)) }
+                return values.indices.max { values[$0] < values[$1] || (values[$0] == values[$1] && $0 > $1) }
+            }
+            counts.plain += best { _ in 1 } == question.answer ? 1 : 0
+            counts.characters += best { $0.unicodeScalars.count } == question.answer ? 1 : 0
+            counts.bytes += best { $0.utf8.count } == question.answer ? 1 : 0
+        }
+        let total = Double(max(questions.count, 1))
+        self.questions = questions.count
+        accuracy = Double(counts.plain) / total
+        normalizedAccuracy = Double(counts.characters) / total
+        byteAccuracy = Double(counts.bytes) / total
+    }
+
+    /// The standard error of the mean of a share, as the harness has it: from the sample's variance.
+    private func standardError(_ share: Double) -> Double {
+        questions > 1 ? (share * (1 - share) / Double(questions - 1)).squareRoot() : 0
+    }
+
+    /// The result under the harness' names.
+    package var json: JSONObject {
+        [
+            "questions": JSON(questions), "acc": JSON(accuracy), "acc_stderr": JSON(standardError(accuracy)),
+            "acc_norm": JSON(normalizedAccuracy), "acc_norm_stderr": JSON(standardError(normalizedAccuracy)),
+            "acc_bytes": JSON(byteAccuracy),
+        ]
+    }
+}
