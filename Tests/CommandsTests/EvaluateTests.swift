@@ -85,7 +85,8 @@ import Testing
         #expect(rows.map { $0["model"]?.string }.suffix(2) == ["ensemble (uniform)", "ensemble (posterior)"])
         #expect(rows[2]["members"]?.array?.compactMap(\.string) == models)
         let losses = rows.compactMap { $0["mean"]?.object?["loss"]?.double }
-        #expect(losses[2] <= (losses[0] + losses[1]) / 2 + 1e-9, "the logarithm of a mean is above the mean of logarithms")
+        #expect(
+            losses[2] <= (losses[0] + losses[1]) / 2 + 1e-9, "the logarithm of a mean is above the mean of logarithms")
         #expect(try evaluate([models[0], Fixtures.model("mixtral"), "--ensemble"] + data("a")).code == 4)
         #expect(try evaluate([models[0], "--ensemble"] + data("a")).code == 2)
     }
