@@ -6,6 +6,9 @@ func standardError(_ text: String) {
     _ = writeAll(text, to: STDERR_FILENO)
 }
 
+/// Whether standard error is a terminal.
+var isTerminalError: Bool { isatty(STDERR_FILENO) == 1 }
+
 /// Writes a line to standard output.
 ///
 /// - Throws: `SafetensorsError` where it is closed or its disk full: what the user asked to see is then lost.
@@ -40,6 +43,7 @@ struct TextTable {
     }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
+    mutating func add(row: [String]) { rows.append(row) }
 
     /// The rows, each with its line feed.
     var text: String {

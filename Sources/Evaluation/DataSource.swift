@@ -101,7 +101,7 @@ package struct DataOptions: Sendable, Hashable {
     package var skipsBad = false
     /// Read at most so many tokens of each domain.
     package var tokenLimit: Int?
-    /// A line or a file of text that is longer is broken: it has to be held in memory as a whole. Some five times as much
+    /// A line or a file of text that is longer is broken: it has to be held in memory as a whole. Some seven times as much
     /// is needed for a moment to parse and encode it.
     package var documentLimit = 128 << 20
 
