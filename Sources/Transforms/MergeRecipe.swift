@@ -67,7 +67,9 @@ public struct MergeRecipe: Sendable {
         if let measurement {
             throw CheckpointError(
                 .usage,
-                message: "the routers' rows (\(measurement.name)) are measured with a model first; choose(router:) takes them")
+                message:
+                    "the routers' rows (\(measurement.name)) are measured with a model first; choose(router:) takes them"
+            )
         }
         var options = options
         let opened = try models.map { try Checkpoint(at: $0, adapterBase: base) }

@@ -39,7 +39,9 @@ public enum RouterMeasurement: Sendable, Hashable {
         guard !parts[1].isEmpty else {
             throw CheckpointError(
                 .usage,
-                message: "--router \(text): name \(PromptMode(rawValue: parts[0]) == nil ? "the text" : "a file of prompts")")
+                message:
+                    "--router \(text): name \(PromptMode(rawValue: parts[0]) == nil ? "the text" : "a file of prompts")"
+            )
         }
         if let mode = PromptMode(rawValue: parts[0]) {
             self = .prompts(mode, try RouterPrompts.read(parts[1]))

@@ -105,10 +105,11 @@ struct PromptStates {
                 .incompatible, message: "hidden_avg fills prompts up with bos_token_id, and the model has none")
         }
         var table = decoder.checkpoint.table
-        for (role, tensor) in table where role.kind == .output { table[role]?.expression = .constant(0) }
+        for role in table.keys where role.kind == .output { table[role]?.expression = .constant(0) }
         let base = decoder.checkpoint
         let deaf = Checkpoint(
-            description: base.description, table: table, sources: base.sources, companions: [], history: [], warnings: [])
+            description: base.description, table: table, sources: base.sources, companions: [], history: [],
+            warnings: [])
         let recorder = StreamRecorder { 0..<$0.rows }
         _ = try Decoder(deaf, workers: decoder.workers, memory: 0).forward(
             TokenBatch(ids: [token], length: 1), observer: recorder)
