@@ -9,6 +9,9 @@ fail() { printf 'Examples/quickstart.sh: %s\n' "$*" >&2; exit 1; }
 
 command -v swift >/dev/null || fail "no Swift toolchain found: install Swift 6.2 or newer from swift.org"
 
+step "Libraries: OpenBLAS and zstd (installed with apt-get where they are missing)"
+Tests/libraries.sh || fail "install them by hand: libopenblas-dev, libzstd-dev and pkg-config on Debian"
+
 step "Building moe-tool (release)"
 swift build -c release --product moe-tool || fail "the build failed: see the errors above"
 tool="$(swift build -c release --show-bin-path)/moe-tool"

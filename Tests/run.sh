@@ -8,6 +8,9 @@ fail() { printf 'Tests/run.sh: %s\n' "$*" >&2; exit 1; }
 
 command -v swift >/dev/null || fail "no Swift toolchain found: install Swift 6.2 or newer from swift.org"
 
+step "libraries: OpenBLAS, zstd"
+Tests/libraries.sh || fail "the C libraries cannot be installed: see the errors above"
+
 step "formatting: swift format lint"
 swift format lint --strict --recursive --parallel Package.swift Formats Sources Tests ||
     fail "the formatting differs from .swift-format: 'swift format -i -r -p Package.swift Formats Sources Tests' mends most"

@@ -99,6 +99,9 @@ package struct ModelDescription: Sendable {
                 guard let layer = element.int else {
                     throw config.failure(.malformed, "\(key) must be a list of layers, found \(element.serialized())")
                 }
+                guard (0..<layers).contains(layer) else {
+                    throw config.failure(.incompatible, "\(key) names layer \(layer), and there are \(layers)")
+                }
                 dense.insert(layer)
             }
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Safetensors
+import Training
 import Transforms
 
 struct Densify: AsyncParsableCommand {
@@ -13,6 +14,7 @@ struct Densify: AsyncParsableCommand {
               moe-tool densify mixtral-8x7b                        # -> mixtral-8x7b-dense, the experts averaged
               moe-tool densify --align permutation mixtral-8x7b    # hidden units matched first
               moe-tool densify --method concatenate split          # a network that was cut into experts, exactly
+              moe-tool densify code+law --distill --data texts/ --heldout held-out/ --base seed
 
             Pairs: mixtral -> mistral, llama; qwen2_moe -> qwen2; qwen3_moe -> qwen3; flex_olmo -> olmo2; granitemoe -> \
             granite; deepseek_v2 and deepseek_v3 to their own with dense layers; olmoe and gpt_oss to their own with one \
@@ -42,12 +44,30 @@ struct Densify: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The dense family; by default the first that there is.", valueName: "model_type"))
     var target: String?
 
+    @Flag(help: "Then train the dense model on --data, with the mixture as its teacher.")
+    var distill = false
+
+    @Flag(help: "Learn on --data in what shares the experts are averaged (XFT); only the shares are trained.")
+    var learnMixture = false
+
+    @Option(help: "The shared expert's share in a learned mixture.")
+    var lambda = 0.75
+
+    @OptionGroup(title: "Distillation") var distillation: DistillationArguments
+    @OptionGroup(title: "Training") var training: TrainingArguments
+    @OptionGroup(title: "Data") var data: DataArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
     enum Alignment: String, ExpressibleByArgument, CaseIterable { case permutation }
 
-    func validate() throws { _ = try parsedMethod() }
+    func validate() throws {
+        _ = try parsedMethod()
+        if !(lambda >= 0 && lambda <= 1) { throw ValidationError("--lambda \(lambda): give 0 to 1") }
+        if learnMixture, method != "average" {
+            throw ValidationError("--learn-mixture is a method of its own: leave out --method")
+        }
+    }
 
     private func parsedMethod() throws -> DensifyOptions.Method {
         let parts = method.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -81,8 +101,24 @@ struct Densify: AsyncParsableCommand {
         options.gateMass = gateMass.map { [$0] } ?? []
         options.sharedGate = sharedGate.map { [$0] } ?? []
         options.target = target
-        let (dense, report) = try Checkpoint(at: input).densified(options)
+        let mixture = try Checkpoint(at: input)
+        var (dense, report) = try mixture.densified(options)
         let output = writing.output ?? defaultOutput(for: input, suffix: "-dense")
+        if learnMixture {
+            options.method = .learned(
+                lambda: lambda,
+                alphas: try Commands.learnMixture(
+                    mixture, dense: dense, lambda: lambda, model: input, distillation: distillation, training: training,
+                    data: data, writing: writing, common: common))
+            (dense, report) = try mixture.densified(options)
+        }
+        if distill {
+            try await Commands.distill(
+                teacher: mixture, student: dense, model: input, train: .all, distillation: distillation,
+                training: training, data: data, writing: writing, common: common, output: output,
+                identity: ["command": "densify", "method": .string(learnMixture ? "learned" : method)])
+            return
+        }
         var remarks = ["A \(dense.description.architecture.modelType) with \(report.width) hidden units a layer."]
         if report.granularity > 1 { remarks.append("Every \(report.granularity) experts were joined to one network.") }
         remarks += report.approximations.map { "This approximates: \($0)." }

@@ -7,36 +7,34 @@ import Safetensors
 
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure models on held-out text: loss, perplexity, bits per byte, routing.",
+        abstract: "Measure how well models predict text, domain by domain, and how mixtures route it.",
         discussion: """
-            Each document is preceded by the model's BOS (else EOS, else nothing); the documents of a domain are laid \
-            end to end in their order and cut into windows of --length tokens, of which all but the first are \
-            predicted. Bits per byte compare models of different tokenizers.
+            Documents, each preceded by the token that begins one, are laid end to end and cut into windows of --length \
+            tokens, whose tokens but the first are predicted. Loss is in nats a token; bits per byte compare models of \
+            different tokenizers. Several models give a matrix of models and domains. Of a mixture the share of tokens of \
+            each expert, gates, entropies and co-activation are measured in the same pass: all of it is in --json.
 
-              moe-tool evaluate seed code law code+law --data held-out/
-              moe-tool evaluate code+law --data law=law.jsonl.zst --length 1024 --stats stats.safetensors
-              moe-tool evaluate code law --ensemble --data held-out/          # Branch-Train-Merge's ensemble
-
-            --gating and --top-k run the same experts under another gating: a research look, marked as such.
+              moe-tool evaluate mixtral --data held-out/
+              moe-tool evaluate seed law code --data law=law.jsonl --data code=src.jsonl.zst --ensemble
+              moe-tool evaluate mixtral --data held-out/ --stats stats.safetensors    # for prune, densify and merge
+              moe-tool evaluate mixtral --data held-out/ --gating dense               # the same experts, gated otherwise
             """)
 
-    @Argument(help: "The models: folders, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(help: "Checkpoints: folders, or org/name[@revision] in the local Hugging Face cache.")
     var models: [String]
 
-    @Option(
-        name: .customLong("data"),
-        help: ArgumentHelp(
-            "Text: NAME=PATH, a file, or a folder whose entries are the domains; repeatable.", valueName: "name=path"))
-    var sources: [String] = []
+    @Option(help: "NAME=PATH, a file, or a folder whose entries are the domains (repeatable).")
+    var data: [String]
 
-    @Option(help: "Tokens of a window; by default 512, or as many positions as the model has.")
+    @Option(help: "Tokens in a window; by default 512, or the models' positions where they have less.")
     var length: Int?
 
     @Option(help: "At most so many tokens of each domain.")
     var tokens: Int?
 
     @Option(
-        help: "Tokens that go through the model at once; by default 4096, and more for a model that is read from disk.")
+        help:
+            "Tokens that go through a model at once; by default 4096, or as many as fit --memory where weights do not.")
     var batchTokens: Int?
 
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to, if not as the checkpoint says.")
@@ -44,254 +42,160 @@ struct Evaluate: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Another gating of the same experts: \(GatingChoice.names).", valueName: "name"))
-    var gating: GatingChoice = .tokenChoice
+            """
+            How experts are gated, if not as the checkpoint says; a look for research: token-choice, \
+            noisy-top-k[:DEVIATION], dense, expert-choice[:FACTOR], hash, domain, domain:posterior, smear or lory[:TOKENS].
+            """, valueName: "gating"))
+    var gating: String?
 
-    @Flag(help: "Also evaluate the dense models together, as Branch-Train-Merge's ensemble.")
-    var ensemble = false
-
-    @Option(
-        help: ArgumentHelp(
-            "Write what densify and prune need (frequency, gate mass, REAP scores, mean outputs).",
-            valueName: "out.safetensors"))
-    var stats: String?
-
-    @Flag(help: "Show the routing of every layer instead of a summary.")
-    var layers = false
-
-    @Option(help: "The seed of gatings that draw.")
+    @Option(help: "The seed of noisy-top-k and hash.")
     var seed: UInt64 = 0
 
-    @OptionGroup var data: DataArguments
+    @Flag(help: "Also score the ensemble of the dense models among them, weighed alike and by their posterior.")
+    var ensemble = false
+
+    @Option(help: "Write what prune, densify and merge need to know about one mixture's experts: a safetensors file.")
+    var stats: String?
+
+    @Flag(help: "Add the experts' Fisher information to --stats; three times the work.")
+    var fisher = false
+
+    @OptionGroup var text: DataArguments
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-        if sources.isEmpty { throw ValidationError("--data: give text to evaluate on") }
-        if let length, !(2...1 << 20).contains(length) { throw ValidationError("--length \(length): give 2 or more") }
-        if let tokens, tokens < 2 { throw ValidationError("--tokens \(tokens): give 2 or more") }
-        if let batchTokens, batchTokens < 2 { throw ValidationError("--batch-tokens \(batchTokens): give 2 or more") }
-        if stats != nil, models.count != 1 { throw ValidationError("--stats: give one model") }
-        if ensemble, models.count < 2 { throw ValidationError("--ensemble: give at least two models") }
-    }
-
-    /// What one model came to.
-    private struct Result {
-        let name: String
-        let scores: [DomainScore]
-        let routing: RoutingStatistics?
-
-        var mean: DomainScore {
-            var mean = DomainScore()
-            for score in scores {
-                mean.tokens += score.tokens
-                mean.bytes += score.bytes
-                mean.seconds += score.seconds
-            }
-            return mean
+        if let length, length < 2 { throw ValidationError("--length \(length): at least 2 tokens make a prediction") }
+        if let tokens, tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
+        if let batchTokens, !(1...(1 << 24)).contains(batchTokens) {
+            throw ValidationError("--batch-tokens \(batchTokens): give a number from 1 to \(1 << 24)")
         }
-        /// The mean of the domains' losses, each counted once.
-        var meanLoss: Double { scores.reduce(0) { $0 + $1.loss } / Double(max(scores.count, 1)) }
-        var meanBits: Double? {
-            let bits = scores.compactMap(\.bitsPerByte)
-            return bits.count == scores.count ? bits.reduce(0, +) / Double(bits.count) : nil
-        }
+        if stats != nil, models.count != 1 { throw ValidationError("--stats is about one model: give one") }
+        if fisher, stats == nil { throw ValidationError("--fisher goes with --stats FILE") }
+        if ensemble, models.count < 2 { throw ValidationError("--ensemble takes two models or more") }
     }
 
     func run() throws {
+        let choice = try gating.map { try GatingChoice(parsing: $0) }
+        let sources = try DataSource.parse(data)
+        let checkpoints = try models.map { try Checkpoint(at: $0) }
+        try check(checkpoints, choice)
+        let length = try self.length ?? Self.defaultLength(checkpoints)
         let workers = compute.workers()
-        let domains = try DataSource.parse(sources)
-        var results: [Result] = []
-        let progress = EvaluationDisplay(isQuiet: common.quiet)
-        defer { progress.finish() }
-        for model in models {
-            let decoder = try compute.decoder(model, workers, topK: topK)
-            results.append(try evaluate(model, decoder, domains, progress, workers))
-        }
-        if ensemble { results += try ensembles(domains, progress, workers) }
-        progress.finish()
-        if let stats, let routing = results.first?.routing {
-            try routing.file(layerCount: compute.decoder(models[0], workers).configuration.layers).write(to: stats)
-        } else if stats != nil {
-            throw CheckpointError(
-                .incompatible, message: "--stats: \(models[0]) is dense, and has no routing to measure")
-        }
-        common.json ? try printJSON(results, domains) : try printTables(results, domains)
-    }
-
-    private func evaluation(_ decoder: Decoder, _ progress: EvaluationDisplay) throws -> DomainEvaluation {
-        let config = decoder.checkpoint.description
-        let positions = try config.config.int("max_position_embeddings", config.architecture) ?? 512
-        let windowLength = length ?? max(2, min(512, positions))
-        // A streamed model is read once for each batch: as many tokens as a third of the memory holds activations of.
-        let perToken =
-            4
-            * (8 * decoder.configuration.hidden
-                + 3
-                * max(
-                    decoder.configuration.inner ?? 0,
-                    (decoder.configuration.mixture?.expertInner ?? 0) * max(decoder.topK, 1)))
-        let atOnce =
-            batchTokens
-            ?? (decoder.isStreamed ? max(4096, compute.memory.bytes / 3 / max(perToken, 1)) : max(4096, windowLength))
-        var evaluation = DomainEvaluation(length: windowLength, tokensAtOnce: atOnce)
-        evaluation.options = data.options
-        evaluation.options.tokenLimit = tokens
-        evaluation.progress = { progress.add($0) }
-        evaluation.isCancelled = { receivedSignal != 0 }
-        return evaluation
-    }
-
-    private func evaluate(
-        _ model: String, _ decoder: Decoder, _ domains: [DataSource], _ progress: EvaluationDisplay, _ workers: Workers
-    ) throws -> Result {
-        let evaluation = try evaluation(decoder, progress)
-        let encoder = try data.encoder(model, decoder)
-        let routing = RoutingStatistics(
-            decoder.configuration, topK: decoder.topK, domains: domains.map(\.name), measuresOutputs: stats != nil,
-            workers)
-        let gate = try gating.maker(decoder, domains: domains.map(\.name), seed: seed)
-        var scores: [DomainScore] = []
-        for (index, domain) in domains.enumerated() {
-            progress.begin("\(model) on \(domain.name)")
-            routing?.domain = index
-            let (score, summary) = try evaluation.score(
-                decoder, domain, encoder, observer: routing, gating: gate.map { make in { make($0, index) } })
-            if summary.skipped > 0, !common.quiet {
-                progress.finish()
-                standardError("warning: \(domain.name): \(summary.skipped) broken documents were left out\n")
+        let bar = common.quiet ? nil : ProgressBar()
+        defer { bar?.finish() }
+        var report = EvaluationReport(gating: choice)
+        var group = Ensemble()
+        for (path, checkpoint) in zip(models, checkpoints) {
+            let decoder = try Decoder(
+                checkpoint, workers: workers, memory: compute.memory.bytes, topK: checkpoint.isMixture ? topK : nil)
+            let texts = try read(sources, length: length, encoder: text.encoder(path, decoder))
+            for warning in Self.warnings(texts, decoder, length: length) where !common.quiet {
+                bar?.finish()
+                standardError("warning: \(path): \(warning)\n")
             }
-            scores.append(score)
+            var evaluator = ModelEvaluator(decoder)
+            evaluator.gating = checkpoint.isMixture ? choice : nil
+            evaluator.seed = seed
+            evaluator.batchTokens =
+                batchTokens ?? BatchSize.tokens(for: decoder, memory: compute.memory.bytes, slots: evaluator.slots)
+            evaluator.measuresOutputs = stats != nil
+            evaluator.keepsLosses = ensemble && !checkpoint.isMixture
+            evaluator.isCancelled = { receivedSignal != 0 }
+            if let bar { evaluator.progress = { progress in Self.show(progress, path, bar) } }
+            let result = try evaluator.evaluate(texts, name: path)
+            if evaluator.keepsLosses {
+                try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
+            }
+            if let stats { try writeStatistics(result, decoder, texts, to: stats, bar) }
+            report.add(result)
         }
-        return Result(name: model, scores: scores, routing: routing)
+        for weights in MixedPredictions.Weights.allCases {
+            if let scores = group.scores(weights) { report.add(scores, members: group.names) }
+        }
+        bar?.finish()
+        try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
     }
 
-    private func ensembles(
-        _ domains: [DataSource], _ progress: EvaluationDisplay, _ workers: Workers
-    ) throws -> [Result] {
-        let decoders = try models.map { try compute.decoder($0, workers) }
-        let encoder = try data.encoder(models[0], decoders[0])
-        let evaluation = try evaluation(decoders[0], progress)
-        let ensemble = try ModelEnsemble(decoders)
-        var uniform: [DomainScore] = []
-        var posterior: [DomainScore] = []
-        for domain in domains {
-            progress.begin("ensemble on \(domain.name)")
-            let scores = try ensemble.scores(evaluation, domain, encoder)
-            uniform.append(scores.uniform)
-            posterior.append(scores.posterior)
+    private func check(_ checkpoints: [Checkpoint], _ choice: GatingChoice?) throws {
+        let mixtures = checkpoints.filter(\.isMixture).count
+        func failure(_ message: String) -> CheckpointError { CheckpointError(.incompatible, message: message) }
+        if choice != nil, mixtures == 0 {
+            throw failure("--gating \(gating ?? ""): there is no mixture of experts to gate")
         }
-        return [
-            Result(name: "ensemble, uniform", scores: uniform, routing: nil),
-            Result(name: "ensemble, posterior", scores: posterior, routing: nil),
-        ]
-    }
-
-    // MARK: Output
-
-    private var isResearch: Bool { gating != .tokenChoice || topK != nil }
-
-    private func printJSON(_ results: [Result], _ domains: [DataSource]) throws {
-        let list = results.map { result -> JSON in
-            var object: JSONObject = ["model": .string(result.name)]
-            var scores = JSONObject()
-            for (domain, score) in zip(domains, result.scores) { scores[domain.name] = .object(score.json) }
-            object["domains"] = .object(scores)
-            var mean = result.mean.json
-            mean["loss"] = JSON(result.meanLoss)
-            let perplexities = result.scores.reduce(0) { $0 + $1.perplexity }
-            mean["perplexity"] = JSON(perplexities / Double(max(result.scores.count, 1)))
-            mean["bits_per_byte"] = result.meanBits.map { JSON($0) } ?? .null
-            object["mean"] = .object(mean)
-            if let routing = result.routing { object["routing"] = routing.json }
-            if isResearch { object["gating"] = .string(gating.description + (topK.map { ", top-\($0)" } ?? "")) }
-            return .object(object)
+        if topK != nil, mixtures == 0 { throw failure("--top-k: there is no mixture of experts to route in") }
+        if stats != nil, mixtures == 0 {
+            throw failure("--stats: \(models[0]) is dense, and has no experts to measure")
         }
-        try standardOutput(JSON.object(["models": .array(list)]).serialized())
-    }
-
-    private func printTables(_ results: [Result], _ domains: [DataSource]) throws {
-        if isResearch {
-            try standardOutput(
-                "Gating \(gating)\(topK.map { ", top-\($0)" } ?? ""): a research look, not what the checkpoint computes."
-            )
+        if stats != nil, choice == .smear || choice == .domainPosterior {
+            throw failure("--stats: under --gating \(gating ?? "") no token goes to an expert of its own")
         }
-        try table("loss (nats)", results, domains, { $0.loss }, { $0.meanLoss }, 4)
-        try table(
-            "perplexity", results, domains, { $0.perplexity },
-            {
-                $0.scores.reduce(0) { $0 + $1.perplexity } / Double(max($0.scores.count, 1))
-            }, 2)
-        if results.allSatisfy({ $0.meanBits != nil }) {
-            try table("bits per byte", results, domains, { $0.bitsPerByte ?? 0 }, { $0.meanBits ?? 0 }, 4)
+        if case .lory = choice, stats != nil {
+            throw failure("--stats: under --gating lory no token goes to an expert of its own")
         }
-        for result in results {
-            let mean = result.mean
-            try standardOutput("\(result.name): \(mean.tokens) tokens scored, \(Int(mean.tokensPerSecond)) tokens/s")
-        }
-        for result in results {
-            guard let routing = result.routing, !routing.layers.isEmpty else { continue }
-            try standardOutput("\nRouting of \(result.name)")
-            try standardOutput(routing.summary(everyLayer: layers), terminator: "")
+        if ensemble, checkpoints.count - mixtures < 2 {
+            throw failure("--ensemble mixes dense models, and there are \(checkpoints.count - mixtures) of them")
         }
     }
 
-    /// A table of models by domains, the best of each column marked.
-    private func table(
-        _ title: String, _ results: [Result], _ domains: [DataSource], _ value: (DomainScore) -> Double,
-        _ mean: (Result) -> Double, _ decimals: Int
+    /// Windows that all models can take.
+    private static func defaultLength(_ checkpoints: [Checkpoint]) throws -> Int {
+        try checkpoints.reduce(512) { min($0, max(2, try positions($1) ?? 512)) }
+    }
+
+    private static func positions(_ checkpoint: Checkpoint) throws -> Int? {
+        let description = checkpoint.description
+        return try description.config.int("max_position_embeddings", description.architecture)
+    }
+
+    private func read(_ sources: [DataSource], length: Int, encoder: TextEncoder) throws -> [DomainText] {
+        var options = text.options
+        options.tokenLimit = tokens
+        return try sources.map {
+            try DomainText($0, length: length, options: options, encoder: encoder, checkCancelled: Self.checkCancelled)
+        }
+    }
+
+    private static func checkCancelled() throws {
+        if receivedSignal != 0 { throw CheckpointError(.cancelled, message: "interrupted") }
+    }
+
+    private static func warnings(_ texts: [DomainText], _ decoder: Decoder, length: Int) -> [String] {
+        var warnings: [String] = []
+        if let positions = try? positions(decoder.checkpoint), positions < length {
+            warnings.append("windows of \(length) tokens exceed the \(positions) positions that the model was made for")
+        }
+        for text in texts where text.summary.skipped > 0 {
+            let first = text.summary.firstSkipped.map { ", the first: \($0)" } ?? ""
+            warnings.append("\(escaped(text.name)): \(text.summary.skipped) documents or files were left out\(first)")
+        }
+        return warnings
+    }
+
+    private static func show(_ progress: EvaluationProgress, _ path: String, _ bar: ProgressBar) {
+        bar.update(path, label: "\(path) \(progress.stage)", done: progress.done, total: progress.total) {
+            "\(countText($0)) tokens"
+        }
+    }
+
+    private func writeStatistics(
+        _ result: ModelEvaluator.Result, _ decoder: Decoder, _ texts: [DomainText], to path: String, _ bar: ProgressBar?
     ) throws {
-        var columns = domains.indices.map { domain in results.map { value($0.scores[domain]) } }
-        columns.append(results.map(mean))
-        var table = TextTable([.left] + columns.map { _ in .right })
-        table.add(row: [title] + domains.map(\.name) + ["mean"])
-        for (row, result) in results.enumerated() {
-            table.add(
-                row: [result.name]
-                    + columns.map { column in
-                        let isBest = results.count > 1 && column[row] == column.min()
-                        return fixed(column[row], decimals) + (isBest ? "*" : results.count > 1 ? " " : "")
-                    })
+        guard let routing = result.routing else { return }
+        var file = try routing.file(layerCount: decoder.configuration.layers)
+        if fisher {
+            var information = try FisherInformation(decoder)
+            let total = texts.reduce(0) { $0 + $1.tokens }
+            var done = 0
+            for text in texts {
+                try text.forEachPart(of: 1) { part in
+                    try information.add(part.batch, checkCancelled: Self.checkCancelled)
+                    done += part.batch.ids.count
+                    bar?.update("Fisher information", done: done, total: total) { "\(countText($0)) tokens" }
+                }
+            }
+            try information.add(to: &file)
         }
-        try standardOutput(table.text)
+        try file.write(to: path)
     }
-}
-
-/// Shows how far an evaluation is, on standard error.
-final class EvaluationDisplay {
-    private let isQuiet: Bool
-    private let isTerminal = isTerminalError
-    private var title = ""
-    private var tokens = 0
-    private var started = 0.0
-    private var lastShown = 0.0
-
-    init(isQuiet: Bool) { self.isQuiet = isQuiet }
-
-    func begin(_ title: String) {
-        self.title = title
-        tokens = 0
-        started = monotonicSeconds()
-        lastShown = started
-    }
-
-    func add(_ count: Int) {
-        tokens += count
-        let now = monotonicSeconds()
-        guard !isQuiet, now - lastShown >= (isTerminal ? 0.2 : 5) else { return }
-        lastShown = now
-        let text = "\(title): \(tokens) tokens, \(Int(Double(tokens) / max(now - started, 1e-9))) tokens/s"
-        standardError(isTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
-    }
-
-    func finish() {
-        if isTerminal, !isQuiet, lastShown > started { standardError("\r\u{1B}[2K") }
-        lastShown = started
-    }
-}
-
-extension GatingChoice: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
-
-    public var defaultValueDescription: String { description }
 }

@@ -6,9 +6,6 @@ func standardError(_ text: String) {
     _ = writeAll(text, to: STDERR_FILENO)
 }
 
-/// Whether standard error is a terminal.
-var isTerminalError: Bool { isatty(STDERR_FILENO) == 1 }
-
 /// Writes a line to standard output.
 ///
 /// - Throws: `SafetensorsError` where it is closed or its disk full: what the user asked to see is then lost.
@@ -43,7 +40,7 @@ struct TextTable {
     }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
-    mutating func add(row: [String]) { rows.append(row) }
+    mutating func add(row cells: [String]) { rows.append(cells) }
 
     /// The rows, each with its line feed.
     var text: String {
@@ -64,4 +61,18 @@ struct TextTable {
             return line + "\n"
         }.joined()
     }
+}
+
+/// A number with so many digits after the point, for columns.
+func fixedText(_ value: Double, digits: Int) -> String {
+    guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-infinity" : "infinity" }
+    var scale = 1.0
+    for _ in 0..<digits { scale *= 10 }
+    let scaled = (abs(value) * scale).rounded()
+    guard scaled < 1e15 else { return numberText(value) }
+    var text = String(Int(scaled))
+    while text.count <= digits { text = "0" + text }
+    let point = text.index(text.endIndex, offsetBy: -digits)
+    let sign = value < 0 && scaled > 0 ? "-" : ""
+    return sign + text[..<point] + (digits > 0 ? "." + text[point...] : "")
 }

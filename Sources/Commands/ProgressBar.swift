@@ -3,15 +3,14 @@ import Glibc
 import Safetensors
 import Synchronization
 
-/// Shows how far a checkpoint's writing has come, on standard error: a bar on a terminal, a line every few seconds
-/// elsewhere.
+/// Shows how far a long work has come, on standard error: a bar on a terminal, a line every few seconds elsewhere.
 final class ProgressBar: Sendable {
     private struct State {
         var started: Double?
-        var startBytes = 0
+        var startDone = 0
         var lastLine = 0.0
         var drawn = false
-        var stage: WriteProgress.Stage = .writing
+        var phase = ""
     }
     private let state = Mutex(State())
     private let isTerminal: Bool
@@ -20,31 +19,51 @@ final class ProgressBar: Sendable {
         isTerminal = isatty(STDERR_FILENO) == 1
     }
 
+    /// A checkpoint's writing.
     func update(_ progress: WriteProgress) {
+        if progress.stage == .syncing {
+            update("syncing", done: progress.total, total: progress.total, text: "syncing to disk") { byteText($0) }
+        } else {
+            update(progress.stage.rawValue, done: progress.done, total: progress.total) { byteText($0) }
+        }
+    }
+
+    /// Work of any kind.
+    ///
+    /// - Parameters:
+    ///   - phase: what is counted anew, and has a rate of its own.
+    ///   - label: what it is called, if not as the phase.
+    ///   - text: all there is to say, where there is no rate.
+    ///   - unit: an amount of it as people read it.
+    func update(
+        _ phase: String, label: String? = nil, done: Int, total: Int, text: String? = nil, unit: (Int) -> String
+    ) {
         state.withLock { state in
             let now = monotonicSeconds()
-            if state.started == nil || state.stage != progress.stage {
+            if state.started == nil || state.phase != phase {
                 state.started = now
-                state.startBytes = progress.done
-                state.stage = progress.stage
+                state.startDone = done
+                state.phase = phase
                 state.lastLine = now
             }
+            // Nobody reads more than ten a second.
+            if isTerminal, state.drawn, now - state.lastLine < 0.1, done < total { return }
             let elapsed = now - (state.started ?? now)
-            let rate = elapsed > 0.2 ? Double(progress.done - state.startBytes) / elapsed : 0
-            let left = rate > 0 ? Double(progress.total - progress.done) / rate : 0
-            let share = progress.total > 0 ? Double(progress.done) / Double(progress.total) : 1
-            var text = "\(progress.stage.rawValue) \(Int(share * 100))%"
-            text += "  \(byteText(progress.done)) of \(byteText(progress.total))"
-            if rate > 0 { text += "  \(byteText(Int(rate)))/s  \(durationText(left)) left" }
-            if progress.stage == .syncing { text = "syncing to disk" }
+            let rate = elapsed > 0.2 ? Double(done - state.startDone) / elapsed : 0
+            let left = rate > 0 ? Double(total - done) / rate : 0
+            let share = total > 0 ? Double(done) / Double(total) : 1
+            var line = "\(label ?? phase) \(Int(share * 100))%  \(unit(done)) of \(unit(total))"
+            if rate > 0 { line += "  \(unit(Int(rate)))/s  \(durationText(left)) left" }
+            if let text { line = text }
             if isTerminal {
                 let width = 24
                 let filled = min(width, Int(share * Double(width)))
                 let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-                standardError("\r\u{1B}[2K\(bar) \(text)")
+                standardError("\r\u{1B}[2K\(bar) \(line)")
                 state.drawn = true
+                state.lastLine = now
             } else if now - state.lastLine >= 5 {
-                standardError(text + "\n")
+                standardError(line + "\n")
                 state.lastLine = now
             }
         }

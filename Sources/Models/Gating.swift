@@ -18,10 +18,13 @@ package struct MergedSegment {
     package let tokens: Range<Int>
     /// A weight for each expert.
     package let weights: [Float]
+    /// The factor on what the network gives.
+    package let scale: Float
 
-    package init(tokens: Range<Int>, weights: [Float]) {
+    package init(tokens: Range<Int>, weights: [Float], scale: Float = 1) {
         self.tokens = tokens
         self.weights = weights
+        self.scale = scale
     }
 }
 

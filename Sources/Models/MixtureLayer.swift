@@ -180,7 +180,8 @@ struct MixtureLayer {
         let output = Matrix(zeros: input.rows, input.columns)
         for segment in segments where !segment.tokens.isEmpty {
             let network = GatedNetwork(
-                gateUp: mean(\.gateUp, segment.weights, workers), down: mean(\.down, segment.weights, workers))
+                gateUp: mean(\.gateUp, segment.weights, workers),
+                down: mean(\.down, segment.weights.map { $0 * segment.scale }, workers))
             let gateUp = Matrix(rows: segment.tokens.count, columns: 2 * network.inner)
             network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
             let activated = Matrix(rows: segment.tokens.count, columns: network.inner)

@@ -18,6 +18,7 @@ for python in ${PYTHONS:-python3}; do
         "$python" Tests/Interop/gates.py "$tool" $MODELS
     fi
 done
+python3 Tests/Interop/evaluate.py "$tool" ${MOE_TOOL_SHARED:+"$MOE_TOOL_SHARED"}
 if [ -n "${MLX_PYTHON:-}" ]; then
     "$MLX_PYTHON" Tests/Interop/mlx_load.py "$tool"
 else

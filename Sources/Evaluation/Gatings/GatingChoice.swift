@@ -1,107 +1,139 @@
 import Checkpoints
 package import Models
-import Numerics
+import Safetensors
 
-/// Ways to use a mixture's experts other than its own router's (Cai et al. 2024, "A survey on mixture of experts",
-/// 2407.06204), as `--gating` names them.
-package enum GatingChoice: Sendable, Equatable, CustomStringConvertible {
-    /// What the checkpoint computes.
+/// Another gating for the experts of a mixture than the one it was made with: a look for research, not what the model is
+/// meant to compute.
+///
+/// The family's factor on gates stays, shared experts stay, and what the routers' logits say stays; only what is made of
+/// them changes.
+package enum GatingChoice: Sendable, Hashable {
+    /// The checkpoint's own.
     case tokenChoice
-    /// Standard normal noise of this deviation on the logits that experts are selected by (Shazeer et al. 2017).
+    /// Normal noise of this deviation on the logits that experts are selected by.
     case noisyTopK(deviation: Double)
-    /// All experts, by the softmax of all logits.
+    /// All experts.
     case dense
-    /// Every expert takes the tokens that it scores highest, `capacity * tokens / experts` of them (Zhou et al. 2022,
-    /// 2202.09368). Not causal: a token's experts depend on those that come after it.
+    /// Experts choose tokens, n c / E each of a window's n.
     case expertChoice(capacity: Double)
-    /// Experts by a fixed table of token ids (Roller et al. 2021, 2106.04426).
+    /// A table that is drawn.
     case hash
-    /// Each domain's own expert, the experts being those of the domains in their order (DEMix, Gururangan et al. 2021,
-    /// 2108.05036).
+    /// Each domain's own expert.
     case domain
-    /// All experts, weighted by how the router's softmax has shared the tokens so far: the posterior over domains that the
-    /// routers see, averaged over a sequence's past.
+    /// The experts' predictions by their Bayes posterior.
     case domainPosterior
-    /// One network for each sequence, its weights the mean of all experts by the sequence's mean softmax (SMEAR, Muqeeth
-    /// et al. 2023, 2306.03745). Not causal.
+    /// One network for each window, of all experts by the router's mean.
     case smear
-    /// One network for each segment of 256 tokens, made of the softmax of the mean router input of the segment before; the
-    /// first is made of its own (Lory, Zhong et al. 2024, 2405.03133).
-    case lory
+    /// One network for each segment, by the router's mean over the segment before.
+    case lory(segment: Int)
 
-    /// For help and messages.
-    package static let names =
-        "token-choice, noisy-top-k[:STD], dense, expert-choice[:CAPACITY], hash, domain[:posterior], smear, lory"
-
-    /// Reads what `--gating` says; nil for what is none of the names.
-    package init?(_ text: String) {
+    /// - Throws: `CheckpointError` of `.usage` for text that is none of them.
+    package init(parsing text: String) throws {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        let number = parts.count == 2 ? Double(parts[1]) : nil
+        let number = parts.count > 1 ? Double(parts[1]) : nil
+        func failure(_ expected: String) -> CheckpointError {
+            CheckpointError(.usage, message: "--gating \(escaped(text)): give \(expected)")
+        }
         switch (parts[0], parts.count) {
         case ("token-choice", 1): self = .tokenChoice
-        case ("noisy-top-k", 1): self = .noisyTopK(deviation: 1)
-        case ("noisy-top-k", 2):
-            guard let number, number >= 0, number.isFinite else { return nil }
-            self = .noisyTopK(deviation: number)
+        case ("noisy-top-k", _):
+            let deviation = parts.count > 1 ? number : 1
+            guard let deviation, deviation >= 0, deviation.isFinite else {
+                throw failure("noisy-top-k:DEVIATION, a number from 0 up")
+            }
+            self = .noisyTopK(deviation: deviation)
         case ("dense", 1): self = .dense
-        case ("expert-choice", 1): self = .expertChoice(capacity: 2)
-        case ("expert-choice", 2):
-            guard let number, number > 0, number.isFinite else { return nil }
-            self = .expertChoice(capacity: number)
+        case ("expert-choice", _):
+            let capacity = parts.count > 1 ? number : 2
+            guard let capacity, capacity > 0, capacity <= 65536 else {
+                throw failure("expert-choice:FACTOR, a positive number")
+            }
+            self = .expertChoice(capacity: capacity)
         case ("hash", 1): self = .hash
         case ("domain", 1): self = .domain
         case ("domain", 2) where parts[1] == "posterior": self = .domainPosterior
         case ("smear", 1): self = .smear
-        case ("lory", 1): self = .lory
-        default: return nil
+        case ("lory", _):
+            let segment = parts.count > 1 ? Int(parts[1]) : 256
+            guard let segment, segment > 0 else { throw failure("lory:TOKENS, a positive number") }
+            self = .lory(segment: segment)
+        default:
+            throw failure(
+                "token-choice, noisy-top-k[:DEVIATION], dense, expert-choice[:FACTOR], hash, domain, domain:posterior, "
+                    + "smear or lory[:TOKENS]")
         }
     }
 
-    package var description: String {
+    /// Experts that a token goes to, in the mean; 0 where experts are averaged.
+    package func slots(experts: Int, topK: Int) -> Int {
         switch self {
-        case .tokenChoice: "token-choice"
-        case .noisyTopK(let deviation): "noisy-top-k:\(deviation)"
-        case .dense: "dense"
-        case .expertChoice(let capacity): "expert-choice:\(capacity) (not causal)"
-        case .hash: "hash"
-        case .domain: "domain"
-        case .domainPosterior: "domain:posterior"
-        case .smear: "smear (not causal)"
-        case .lory: "lory"
+        case .tokenChoice, .noisyTopK, .hash: topK
+        case .dense: experts
+        case .expertChoice(let capacity): max(1, min(experts, Int(capacity.rounded(.up))))
+        case .domain, .domainPosterior: 1
+        case .smear, .lory: 0
         }
     }
 
-    /// Makes a gating for each batch of a domain; nil where the checkpoint's own is kept.
-    ///
-    /// - Throws: `CheckpointError` for a dense model, and for domains that are not as many as the experts.
-    package func maker(
-        _ decoder: Decoder, domains: [String], seed: UInt64
-    ) throws -> ((TokenBatch, Int) -> any Gating)? {
-        guard self != .tokenChoice else { return nil }
-        guard let mixture = decoder.configuration.mixture else {
-            throw CheckpointError(
-                .usage, message: "--gating is for mixtures, and \(decoder.checkpoint.name) is dense")
+    /// What it does, and where it sees more than a language model may.
+    package var remark: String {
+        switch self {
+        case .tokenChoice: "the checkpoint's own routing"
+        case .noisyTopK(let deviation):
+            "experts are selected with normal noise of deviation \(numberText(deviation)) on their logits; gates are of the "
+                + "logits without it"
+        case .dense: "every token goes to all experts, by the router's probabilities"
+        case .expertChoice(let capacity):
+            "each expert takes the n c / E tokens of a window that its probability is highest for (c = "
+                + "\(numberText(capacity))): not causal, later tokens decide about earlier ones"
+        case .hash: "each token id has experts of its own, drawn by the seed, with equal gates"
+        case .domain: "each domain's tokens go to its own expert, in the order of the domains"
+        case .domainPosterior:
+            "the predictions of each expert alone, mixed by the posterior of each over the window so far"
+        case .smear:
+            "one network for each window, the mean of the experts by the router's mean probabilities over it: not causal, "
+                + "the mean is over all of the window"
+        case .lory(let segment):
+            "one network for each segment of \(segment) tokens, by the router's mean probabilities over the segment before; "
+                + "a window's first segment goes by its own, which sees ahead within it"
         }
-        if self == .domain, domains.count != mixture.experts {
-            throw CheckpointError(
-                .usage,
-                message: "--gating domain gives each domain its own expert, and there are \(domains.count) domains for "
-                    + "\(mixture.experts) experts: give the domains in the order of the experts")
-        }
-        var batches = 0
-        return { batch, domain in
-            batches += 1
-            switch self {
-            case .tokenChoice, .dense, .domainPosterior:
-                return SoftGating(length: batch.length, averagesPast: self == .domainPosterior)
-            case .noisyTopK(let deviation):
-                return NoisyGating(deviation: Float(deviation), seed: seed, batch: batches)
-            case .expertChoice(let capacity): return ExpertChoiceGating(capacity: capacity)
-            case .hash: return TableGating(experts: mixture.experts, topK: decoder.topK, seed: seed, ids: batch.ids)
-            case .domain: return FixedGating(expert: domain)
-            case .smear: return MergingGating(length: batch.length, segment: nil)
-            case .lory: return MergingGating(length: batch.length, segment: 256)
+    }
+
+    /// - Throws: `CheckpointError` of `.incompatible` where the mixture or the domains do not fit it.
+    package func gating(
+        _ mixture: DecoderConfiguration.Mixture, topK: Int, domains: Int, seed: UInt64
+    ) throws -> (any BatchGating)? {
+        let (distribution, scale) = (GateDistribution(mixture.router), mixture.router.scale)
+        switch self {
+        case .tokenChoice, .domainPosterior: return nil
+        case .noisyTopK(let deviation):
+            if case .sparseMixer = mixture.router.score {
+                throw CheckpointError(
+                    .incompatible,
+                    message:
+                        "--gating noisy-top-k: a sparse mixer's gates and selection are one, and cannot be told apart")
             }
+            return NoisyTopKGating(deviation: Float(deviation), seed: seed)
+        case .dense: return DenseGating(distribution: distribution, scale: scale)
+        case .expertChoice(let capacity):
+            return ExpertChoiceGating(distribution: distribution, scale: scale, capacity: capacity)
+        case .hash: return HashGating(experts: mixture.experts, topK: topK, scale: scale, seed: seed)
+        case .domain:
+            try Self.checkDomains(domains, experts: mixture.experts)
+            return DomainGating(scale: scale)
+        case .smear: return MergedGating(distribution: distribution, scale: scale, segment: nil)
+        case .lory(let segment): return MergedGating(distribution: distribution, scale: scale, segment: segment)
+        }
+    }
+
+    /// - Throws: `CheckpointError` unless each domain has an expert of its own.
+    static func checkDomains(_ domains: Int, experts: Int) throws {
+        guard domains == experts else {
+            throw CheckpointError(
+                .incompatible,
+                message:
+                    "--gating domain: each domain has an expert of its own, in their order, and there are \(domains) "
+                    + "domains and \(experts) experts")
         }
     }
 }

@@ -1,0 +1,137 @@
+import Evaluation
+import Safetensors
+
+/// What `evaluate` prints: scores of models on domains, best of each column marked, and how mixtures routed.
+struct EvaluationReport {
+    private struct Row {
+        let scores: ModelScores
+        let routing: RoutingStatistics?
+        /// The models of an ensemble.
+        let members: [String]
+    }
+    private let gating: GatingChoice?
+    private var rows: [Row] = []
+
+    init(gating: GatingChoice?) { self.gating = gating }
+
+    mutating func add(_ result: ModelEvaluator.Result) {
+        rows.append(Row(scores: result.scores, routing: result.routing, members: []))
+    }
+
+    mutating func add(_ scores: ModelScores, members: [String]) {
+        rows.append(Row(scores: scores, routing: nil, members: members))
+    }
+
+    // MARK: JSON
+
+    /// `{"models": [...]}`.
+    var json: JSON {
+        let models = rows.map { row -> JSON in
+            var object = row.scores.json
+            if !row.members.isEmpty { object["members"] = .array(row.members.map { .string($0) }) }
+            if var routing = row.routing?.json.object {
+                if let gating, gating != .tokenChoice { routing["gating"] = .string(gating.remark) }
+                object["routing"] = .object(routing)
+            }
+            return .object(object)
+        }
+        return .object(["models": .array(models)])
+    }
+
+    // MARK: Text
+
+    /// Lines for people.
+    var text: String {
+        var text = ""
+        if let gating { text += "A look for research, not what the checkpoint computes: \(gating.remark).\n\n" }
+        text += rows.count == 1 ? domainTable(rows[0].scores) : modelTables
+        for row in rows {
+            guard let routing = row.routing else { continue }
+            text += "\nRouting of \(escaped(row.scores.model)): \(routing.experts) experts, top-\(routing.topK), "
+            text +=
+                "so that chance gives each \(percent(Double(routing.topK) / Double(routing.experts))) of the tokens\n"
+            text += routingTable(routing)
+        }
+        return text
+    }
+
+    /// One model: a row for each domain.
+    private func domainTable(_ scores: ModelScores) -> String {
+        var table = TextTable([.left, .right, .right, .right, .right, .right])
+        table.add("", "loss (nats)", "perplexity", "bits per byte", "tokens", "tokens/s")
+        func add(
+            _ name: String, _ loss: Double, _ perplexity: Double, _ bits: Double?, _ tokens: Int, _ rate: Double
+        ) {
+            table.add(
+                escaped(name), fixedText(loss, digits: 4), perplexityText(perplexity),
+                bits.map { fixedText($0, digits: 4) } ?? "unknown", "\(tokens)", "\(Int(rate))")
+        }
+        for domain in scores.domains {
+            add(
+                domain.name, domain.loss, domain.perplexity, domain.bitsPerByte, domain.tokens, domain.tokensPerSecond)
+        }
+        if scores.domains.count > 1 {
+            add("mean", scores.loss, scores.perplexity, scores.bitsPerByte, scores.tokens, scores.tokensPerSecond)
+        }
+        return escaped(scores.model) + "\n" + table.text
+    }
+
+    /// Several models: a matrix of models and domains for each measure.
+    private var modelTables: String {
+        let measures: [(title: String, domain: (DomainScore) -> Double?, mean: (ModelScores) -> Double?, digits: Int)] =
+            [
+                ("loss (nats)", { $0.loss }, { $0.loss }, 4), ("perplexity", { $0.perplexity }, { $0.perplexity }, 2),
+                ("bits per byte", { $0.bitsPerByte }, { $0.bitsPerByte }, 4),
+            ]
+        let names = rows[0].scores.domains.map(\.name)
+        return measures.map { measure in
+            var table = TextTable([.left] + names.map { _ in .right } + [.right, .right])
+            table.add(row: [measure.title] + names.map(escaped) + ["mean", "tokens/s"])
+            let columns = names.indices.map { domain in rows.map { measure.domain($0.scores.domains[domain]) } }
+            let means = rows.map { measure.mean($0.scores) }
+            func cell(_ column: [Double?], _ row: Int) -> String {
+                guard let value = column[row] else { return "unknown " }
+                let isBest = value == column.compactMap { $0 }.filter(\.isFinite).min()
+                return (measure.digits == 2 ? perplexityText(value) : fixedText(value, digits: measure.digits))
+                    + (isBest ? "*" : " ")
+            }
+            for (index, row) in rows.enumerated() {
+                table.add(
+                    row: [escaped(row.scores.model)] + columns.map { cell($0, index) }
+                        + [cell(means, index), "\(Int(row.scores.tokensPerSecond))"])
+            }
+            return table.text
+        }.joined(separator: "\n") + "* the best of its column\n"
+    }
+
+    /// A line for each mixture layer; the expert that most of a domain's tokens go to, and their share.
+    private func routingTable(_ routing: RoutingStatistics) -> String {
+        var table = TextTable(
+            [.right, .right, .right, .right, .right, .right, .right] + routing.domains.map { _ in .right })
+        table.add(
+            row: ["layer", "load CV", "MaxVio", "H(load)", "H(mean gate)", "mean H(gate)", "dead"]
+                + routing.domains.map { "top of \(escaped($0))" })
+        for (number, layer) in routing.layers.sorted(by: { $0.key < $1.key }) {
+            let measures = layer.measures
+            let favourites = layer.domains.map { tally -> String in
+                let share = RoutingMeasures(tally).share
+                guard let top = share.max(), top > 0, let expert = share.firstIndex(of: top) else { return "none" }
+                return "\(expert) (\(percent(top)))"
+            }
+            table.add(
+                row: [
+                    "\(number)", fixedText(measures.loadVariation, digits: 3),
+                    fixedText(measures.maxViolation, digits: 3),
+                    fixedText(measures.entropyOfLoad, digits: 3), fixedText(measures.entropyOfMeanGate, digits: 3),
+                    fixedText(measures.meanEntropyOfGate, digits: 3), "\(measures.deadExperts.count)",
+                ] + favourites)
+        }
+        return table.text
+    }
+
+    private func percent(_ share: Double) -> String { fixedText(share * 100, digits: 1) + " %" }
+
+    private func perplexityText(_ value: Double) -> String {
+        value < 1e7 ? fixedText(value, digits: 2) : numberText(value)
+    }
+}

@@ -1,0 +1,123 @@
+import Checkpoints
+import Glibc
+package import Models
+
+/// Scores a model on the texts of domains: the loss of each, and how a mixture routes it.
+///
+/// ```swift
+/// let texts = try sources.map { try DomainText($0, length: 128, options: DataOptions(), encoder: encoder) }
+/// let result = try ModelEvaluator(decoder).evaluate(texts, name: "mixtral")
+/// print(result.scores.loss)
+/// ```
+package struct ModelEvaluator {
+    /// What an evaluation found.
+    package struct Result {
+        package let scores: ModelScores
+        /// Nil for a dense model, and where no token was routed to an expert.
+        package let routing: RoutingStatistics?
+        /// The cross-entropy of every prediction, by domain; empty unless they were to be kept.
+        package let losses: [[Float]]
+    }
+
+    package let decoder: Decoder
+    /// Decides in the routers' place; nil for what the checkpoint says.
+    package var gating: GatingChoice?
+    /// The seed of gatings that draw.
+    package var seed: UInt64 = 0
+    /// Tokens that go through the model at once; at least one window does.
+    package var batchTokens = 4096
+    /// Sum what experts give as well, for `ExpertStatisticsFile`.
+    package var measuresOutputs = false
+    /// Keep every prediction's loss, for an ensemble.
+    package var keepsLosses = false
+    /// Asked between layers.
+    package var isCancelled: () -> Bool = { false }
+    package var progress: (EvaluationProgress) -> Void = { _ in }
+
+    package init(_ decoder: Decoder) { self.decoder = decoder }
+
+    /// Experts that a token goes to.
+    package var slots: Int {
+        guard let mixture = decoder.configuration.mixture else { return 0 }
+        return gating?.slots(experts: mixture.experts, topK: decoder.topK) ?? decoder.topK
+    }
+
+    /// - Throws: `CheckpointError`: `.incompatible` for a gating that the model or the domains do not fit, `.cancelled`.
+    package func evaluate(_ texts: [DomainText], name: String) throws -> Result {
+        let scorers = try makeScorers(domains: texts.count)
+        let statistics =
+            scorers.isEmpty
+            ? RoutingStatistics(
+                decoder.configuration, topK: slots, domains: texts.map(\.name), measuresOutputs: measuresOutputs,
+                decoder.workers) : nil
+        let gating = try scorers.isEmpty ? makeGating(gating, domains: texts.count) : nil
+        var scores: [DomainScore] = []
+        var kept: [[Float]] = []
+        let total = texts.reduce(0) { $0 + $1.tokens }
+        var before = 0
+        for (domain, text) in texts.enumerated() {
+            statistics?.domain = domain
+            var score = DomainScore(text.name)
+            var all: [Float] = []
+            try text.forEachPart(of: batchTokens / text.length) { part in
+                let started = seconds()
+                let passes = max(scorers.count, 1)
+                let context = BatchContext(
+                    batch: part.batch, domain: domain, firstToken: part.first * text.length)
+                func pass(_ index: Int, _ gating: (any BatchGating)?) throws -> [Float] {
+                    gating?.begins(context)
+                    let observer = PassObserver(statistics) { layer in
+                        try checkCancelled()
+                        let share = Double(index) + Double(layer) / Double(decoder.configuration.layers)
+                        let done = before + Int(Double(part.batch.ids.count) * share / Double(passes))
+                        progress(EvaluationProgress(stage: text.name, done: done, total: total))
+                    }
+                    let states = try decoder.forward(part.batch, observer: observer, gating: gating)
+                    return try decoder.losses(states, part.batch)
+                }
+                let losses =
+                    scorers.isEmpty
+                    ? try pass(0, gating)
+                    : MixedPredictions.losses(
+                        try scorers.enumerated().map { try pass($0, $1) }, predictions: text.length - 1,
+                        weights: .posterior)
+                score.seconds += seconds() - started
+                score.lossSum += losses.reduce(0) { $0 + Double($1) }
+                score.tokens += losses.count
+                score.bytes += part.bytes
+                before += part.batch.ids.count
+                if keepsLosses { all += losses }
+            }
+            scores.append(score)
+            if keepsLosses { kept.append(all) }
+        }
+        try checkCancelled()
+        progress(EvaluationProgress(stage: texts.last?.name ?? "", done: total, total: total))
+        let routing = statistics.flatMap { $0.layers.isEmpty ? nil : $0 }
+        return Result(scores: ModelScores(model: name, domains: scores), routing: routing, losses: kept)
+    }
+
+    /// The gatings whose predictions are mixed; empty for one pass.
+    private func makeScorers(domains: Int) throws -> [any BatchGating] {
+        guard case .domainPosterior = gating, let mixture = decoder.configuration.mixture else { return [] }
+        try GatingChoice.checkDomains(domains, experts: mixture.experts)
+        return (0..<mixture.experts).map { expert in
+            DomainGating(scale: mixture.router.scale, always: expert)
+        }
+    }
+
+    private func makeGating(_ choice: GatingChoice?, domains: Int) throws -> (any BatchGating)? {
+        guard let choice, let mixture = decoder.configuration.mixture else { return nil }
+        return try choice.gating(mixture, topK: decoder.topK, domains: domains, seed: seed)
+    }
+
+    private func checkCancelled() throws {
+        if isCancelled() { throw CheckpointError(.cancelled, message: "interrupted") }
+    }
+
+    private func seconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}
