@@ -18,13 +18,22 @@ struct Evaluate: ParsableCommand {
               moe-tool evaluate seed law code --data law=law.jsonl --data code=src.jsonl.zst --ensemble
               moe-tool evaluate mixtral --data held-out/ --stats stats.safetensors    # for prune, densify and merge
               moe-tool evaluate mixtral --data held-out/ --gating dense               # the same experts, gated otherwise
+              moe-tool evaluate mixtral --tasks arc=arc.jsonl                         # multiple choice: acc, acc_norm
+
+            A task's file has a JSON object on each line: context, choices and answer (the right one's index from 0, or its \
+            text). Choices are scored as EleutherAI's lm-evaluation-harness does; acc_norm divides by their characters.
             """)
 
     @Argument(help: "Checkpoints: folders, or org/name[@revision] in the local Hugging Face cache.")
     var models: [String]
 
     @Option(help: "NAME=PATH, a file, or a folder whose entries are the domains (repeatable).")
-    var data: [String]
+    var data: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Multiple-choice questions: NAME=FILE or FILE, .jsonl or .jsonl.zst (repeatable).", valueName: "file"))
+    var tasks: [String] = []
 
     @Option(help: "Tokens in a window; by default 512, or the models' positions where they have less.")
     var length: Int?
@@ -65,6 +74,9 @@ struct Evaluate: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+        if data.isEmpty, tasks.isEmpty { throw ValidationError("give text with --data, or questions with --tasks") }
+        if data.isEmpty, ensemble || stats != nil { throw ValidationError("--ensemble and --stats go with --data") }
+        if !tasks.isEmpty, gating != nil { throw ValidationError("--gating goes with --data, not with --tasks") }
         if let length, length < 2 { throw ValidationError("--length \(length): at least 2 tokens make a prediction") }
         if let tokens, tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
         if let batchTokens, !(1...(1 << 24)).contains(batchTokens) {
@@ -78,6 +90,7 @@ struct Evaluate: ParsableCommand {
     func run() throws {
         let choice = try gating.map { try GatingChoice(parsing: $0) }
         let sources = try DataSource.parse(data)
+        let tasks = try TaskList(tasks)
         let checkpoints = try models.map { try Checkpoint(at: $0) }
         try check(checkpoints, choice)
         let length = try self.length ?? Self.defaultLength(checkpoints)
@@ -89,7 +102,8 @@ struct Evaluate: ParsableCommand {
         for (path, checkpoint) in zip(models, checkpoints) {
             let decoder = try Decoder(
                 checkpoint, workers: workers, memory: compute.memory.bytes, topK: checkpoint.isMixture ? topK : nil)
-            let texts = try read(sources, length: length, encoder: text.encoder(path, decoder))
+            let encoder = try text.encoder(path, decoder)
+            let texts = try read(sources, length: length, encoder: encoder)
             for warning in Self.warnings(texts, decoder, length: length) where !common.quiet {
                 bar?.finish()
                 standardError("warning: \(path): \(warning)\n")
@@ -108,7 +122,11 @@ struct Evaluate: ParsableCommand {
                 try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
             }
             if let stats { try writeStatistics(result, decoder, texts, to: stats, bar) }
-            report.add(result)
+            let answers = try tasks.results(decoder, encoder) { name, done, total in
+                try Self.checkCancelled()
+                bar?.update(path, label: "\(path) \(name)", done: done, total: total) { "\(countText($0)) choices" }
+            }
+            report.add(result, tasks: answers)
         }
         for weights in MixedPredictions.Weights.allCases {
             if let scores = group.scores(weights) { report.add(scores, members: group.names) }

@@ -6,6 +6,7 @@ struct EvaluationReport {
     private struct Row {
         let scores: ModelScores
         let routing: RoutingStatistics?
+        let tasks: [(name: String, result: MultipleChoiceResult)]
         /// The models of an ensemble.
         let members: [String]
     }
@@ -14,12 +15,14 @@ struct EvaluationReport {
 
     init(gating: GatingChoice?) { self.gating = gating }
 
-    mutating func add(_ result: ModelEvaluator.Result) {
-        rows.append(Row(scores: result.scores, routing: result.routing, members: []))
+    mutating func add(
+        _ result: ModelEvaluator.Result, tasks: [(name: String, result: MultipleChoiceResult)] = []
+    ) {
+        rows.append(Row(scores: result.scores, routing: result.routing, tasks: tasks, members: []))
     }
 
     mutating func add(_ scores: ModelScores, members: [String]) {
-        rows.append(Row(scores: scores, routing: nil, members: members))
+        rows.append(Row(scores: scores, routing: nil, tasks: [], members: members))
     }
 
     // MARK: JSON
@@ -28,6 +31,16 @@ struct EvaluationReport {
     var json: JSON {
         let models = rows.map { row -> JSON in
             var object = row.scores.json
+            if row.scores.domains.isEmpty {
+                // Questions alone: there is no text to have a mean over.
+                object["domains"] = nil
+                object["mean"] = nil
+            }
+            if !row.tasks.isEmpty {
+                var tasks = JSONObject()
+                for (name, result) in row.tasks { tasks[name] = .object(result.json) }
+                object["tasks"] = .object(tasks)
+            }
             if !row.members.isEmpty { object["members"] = .array(row.members.map { .string($0) }) }
             if var routing = row.routing?.json.object {
                 if let gating, gating != .tokenChoice { routing["gating"] = .string(gating.remark) }
@@ -44,7 +57,10 @@ struct EvaluationReport {
     var text: String {
         var text = ""
         if let gating { text += "A look for research, not what the checkpoint computes: \(gating.remark).\n\n" }
-        text += rows.count == 1 ? domainTable(rows[0].scores) : modelTables
+        let hasDomains = rows.first?.scores.domains.isEmpty == false
+        if hasDomains { text += rows.count == 1 ? domainTable(rows[0].scores) : modelTables }
+        let tasks = TaskList.table(rows.map { ($0.scores.model, $0.tasks) })
+        text += hasDomains && !tasks.isEmpty ? "\n" + tasks : tasks
         for row in rows {
             guard let routing = row.routing else { continue }
             text += "\nRouting of \(escaped(row.scores.model)): \(routing.experts) experts, top-\(routing.topK), "

@@ -103,3 +103,29 @@ struct RunningModelsTests {
         #expect(exact.code == 0, "\(exact.errors)")
     }
 }
+
+/// evaluate --tasks, against what Tests/Fixtures/tasks/make.py has of the harness' arithmetic.
+@Suite("Questions over the command line")
+struct TaskCommandTests {
+    @Test("evaluate --tasks counts as the harness does")
+    func tasks() throws {
+        let folder = try TemporaryFolder()
+        let model = try folder.copy(Fixtures.file("tasks"), as: "m")
+        try folder.write("m/tokenizer.json", contents(Fixtures.file("tokenizers/gpt2-style/tokenizer.json")))
+        let file = Fixtures.file("tasks/questions.jsonl")
+        let result = try Tool.run("evaluate", model, "--tasks", "quiz=\(file)", "--json", "-q")
+        #expect(result.code == 0, "\(result.errors)")
+        let found = try JSON(parsing: Array(result.output.utf8), file: "output").object?["models"]?.array?.first?.object
+        let quiz = try #require(found?["tasks"]?.object?["quiz"]?.object)
+        #expect(quiz["questions"]?.int == 8)
+        #expect(quiz["acc"]?.double == 0.5)
+        #expect(quiz["acc_norm"]?.double == 0.25)
+        #expect(found?["mean"] == nil)
+        let text = try Tool.run("evaluate", model, "--tasks", file)
+        #expect(text.output.contains("questions"))
+        #expect(text.output.contains("0.5000"))
+        #expect(try Tool.run("evaluate", model).code == 2)
+        #expect(try Tool.run("evaluate", model, "--tasks", file, "--gating", "dense").code == 2)
+        #expect(try Tool.run("evaluate", model, "--tasks", model + "/model.safetensors").code == 2)
+    }
+}
