@@ -24,7 +24,11 @@ train=("${data[@]}" --length 128 --heldout "$out/heldout" --heldout-tokens 8192 
 "$tool" merge --dense "$models/python" "$models/law" "$models/manual" -o "$out/soup" --force --quiet
 "$tool" merge "$models/python" "$models/law" "$models/manual" -o "$out/merged" --force --quiet
 "$tool" finetune "$out/merged" "${train[@]}" --steps 300 --lr 3e-2 --warmup 10 -o "$out/tuned" --force
-"$tool" densify "$out/tuned" -o "$out/dense" --force --quiet
-"$tool" distill --teacher "$out/tuned" --student "$out/dense" "${train[@]}" --steps 300 --lr 1e-3 --warmup 10 \
-    --base "$models/seed" -o "$out/distilled" --force
-"$tool" evaluate "$models"/{seed,python,law,manual} "$out"/{soup,merged,tuned,dense,distilled} --data "$out/heldout" --length 128
+"$tool" finetune "$out/merged" "${train[@]}" --train all --balance hf:0.01 --steps 200 --warmup 10 -o "$out/all" --force
+"$tool" densify "$out/all" -o "$out/dense" --force --quiet
+"$tool" densify "$out/all" --learn-mixture "${data[@]}" --length 128 --steps 30 --lr 5e-2 -o "$out/learned" --force
+again=("${train[@]}" --steps 100 --warmup 10 --base "$models/seed" --force)
+"$tool" densify "$out/all" --distill "${again[@]}" -o "$out/distilled"
+"$tool" distill --teacher "$out/all" --student "$out/dense" --alpha 0 "${again[@]}" -o "$out/continued"
+"$tool" evaluate "$models"/{seed,python,law,manual} "$out"/{soup,merged,tuned,all,dense,learned,distilled,continued} \
+    --data "$out/heldout" --length 128

@@ -45,14 +45,6 @@ struct TokenizerArguments: ParsableArguments {
     func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder {
         let kind: TextEncoder.Kind =
             tokenizer == "bytes" ? .bytes : try .tokenizer(inFolder: resolveModelPath(path)) ?? .none
-        let config = decoder.checkpoint.description.config
-        let architecture = decoder.checkpoint.description.architecture
-        func id(_ key: String) throws -> Int32? {
-            guard let value = try config.value(key, architecture) else { return nil }
-            return (value.int ?? value.array?.first?.int).flatMap { Int32(exactly: $0) }
-        }
-        return try TextEncoder(
-            kind, vocabularySize: decoder.configuration.vocabulary, beginning: id("bos_token_id"),
-            end: id("eos_token_id"))
+        return try TextEncoder(kind, for: decoder.checkpoint.description)
     }
 }

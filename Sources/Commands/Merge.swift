@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Checkpoints
+import Evaluation
 import Safetensors
 public import Transforms
 
@@ -14,6 +15,7 @@ struct Merge: AsyncParsableCommand {
               moe-tool merge code law --base seed --include-base --average ties --density 0.2
               moe-tool merge chemistry --into code+law+math       # a further expert, all else untouched
               moe-tool merge --dense a b --average slerp --t 0.3  # one dense model
+              moe-tool merge code law --router domain:held-out/   # rows along what routers see of each domain's text
               moe-tool merge recipe.yaml                          # or a mergekit-moe or mergekit-yaml configuration
             """)
 
@@ -77,9 +79,20 @@ struct Merge: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "What the routers' new rows start from: random[:std] (0.02), uniform[:std], zero or file:ROUTER.safetensors.",
-            valueName: "rows"))
+            """
+            What the routers' new rows start from: random[:std] (0.02), uniform[:std], zero, file:ROUTER.safetensors; or \
+            measured: domain:DATA (text of each expert's domain: a folder, or NAME=PATH,NAME=PATH), centroids:DATA \
+            (clusters of any text), hidden:PROMPTS, embed:PROMPTS (a YAML file with positive_prompts for each of its \
+            experts), or mergekit's cheap_embed:PROMPTS, hidden_last:PROMPTS, hidden_avg:PROMPTS.
+            """, valueName: "rows"))
     var router: RouterArgument?
+
+    @Option(
+        help: "The standard deviation of the logits that measured rows give the means they are made of; by default 1.")
+    var routerStd: Double?
+
+    @Option(help: "Tokens of each domain that routers' rows are measured on at most; by default 32768.")
+    var routerTokens: Int?
 
     @Option(help: "Reconcile different vocabularies by token: base, union or intersect.")
     var vocab: VocabularyChoice?
@@ -103,15 +116,17 @@ struct Merge: AsyncParsableCommand {
     @Option(help: "The seed of every random draw; by default 0.")
     var seed: UInt64?
 
+    @OptionGroup var reading: DataArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if inputs.isEmpty { throw ValidationError("name the models to merge, or a recipe") }
-        if case .measured(let text) = router?.choice {
-            throw ValidationError(
-                "--router \(text): router rows measured on text need a forward pass, which this version does not have; "
-                    + "choose random[:std], uniform[:std], zero or file:ROUTER.safetensors")
+        if let routerStd, !(routerStd > 0 && routerStd.isFinite) {
+            throw ValidationError("--router-std \(routerStd): give a number above 0")
+        }
+        if let routerTokens, routerTokens < 2 {
+            throw ValidationError("--router-tokens \(routerTokens): give at least 2")
         }
         if dense, into != nil { throw ValidationError("--dense and --into exclude each other") }
     }
@@ -126,10 +141,31 @@ struct Merge: AsyncParsableCommand {
             recipe = MergeRecipe(models: inputs)
         }
         try apply(to: &recipe, &writing)
+        if let measurement = recipe.measurement { try measureRows(&recipe, measurement, writing) }
         let merged = try recipe.merged()
         let output = writing.output ?? recipe.defaultOutput
         try await write(
             merged, to: output, writing: writing, common: common, remarks: recipe.remarks(merged), details: [:])
+    }
+
+    /// Measures the routers' rows on the merge as it will be but for them.
+    private func measureRows(
+        _ recipe: inout MergeRecipe, _ measurement: RouterMeasurement, _ writing: WritingOptions
+    ) throws {
+        var pass = RouterRowMeasurement(recipe, measurement, workers: writing.workers(), memory: writing.memory.bytes)
+        pass.options = reading.options
+        pass.options.tokenLimit = routerTokens
+        pass.takesBytes = reading.tokenizer == "bytes"
+        let display = StageDisplay(isQuiet: common.quiet)
+        defer { display.finish() }
+        pass.progress = { stage in
+            if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+            display.show("measuring the routers' rows: \(stage)")
+        }
+        let rows = try pass.rows()
+        recipe.options.sharedGateRows = rows.sharedGate
+        recipe.options.routerOrigin = measurement.name
+        recipe.choose(router: .values(rows.experts))
     }
 
     /// What the command line says, over what a recipe says.
@@ -179,7 +215,13 @@ struct Merge: AsyncParsableCommand {
             writing.layout = nil
         }
         recipe.options = options
-        if case .rows(let rows) = router?.choice { recipe.choose(router: rows) }
+        if let routerStd { recipe.logitDeviation = routerStd }
+        switch router?.choice {
+        case .rows(let rows): recipe.choose(router: rows)
+        case .measured(let text):
+            if let measurement = try RouterMeasurement(text: text) { recipe.choose(measurement: measurement) }
+        case nil: break
+        }
     }
 }
 
@@ -204,14 +246,10 @@ struct RouterArgument: ExpressibleByArgument, Sendable {
 
     let choice: Choice
 
-    private static let measured = [
-        "embed", "hidden", "hidden_avg", "hidden_last", "cheap_embed", "domain", "centroids",
-    ]
-
     init?(argument: String) {
         if let rows = MergeOptions.RouterRows(text: argument) {
             choice = .rows(rows)
-        } else if argument.split(separator: ":").first.map({ Self.measured.contains(String($0)) }) == true {
+        } else if argument.split(separator: ":").first.map({ RouterMeasurement.names.contains(String($0)) }) == true {
             choice = .measured(argument)
         } else {
             return nil

@@ -8,7 +8,7 @@ import Synchronization
 struct VerifyingOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "With --verify: exit 6 if any logit differs by more than this; by default if the root mean square of the differences exceeds 1e-4 of the logits' spread, or 2^-7 and 2^-4 of it where weights are rounded to F16 and BF16.",
+            "With --verify: exit 6 if any logit differs by more than this; by default if the root mean square of the differences exceeds 1e-4 of the logits' spread, or the middle token's 2^-7 and 2^-4 of it where weights are rounded to F16 and BF16.",
             valueName: "difference"))
     var tolerance: Double?
 

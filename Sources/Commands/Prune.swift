@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Safetensors
 import Transforms
 
@@ -7,8 +8,15 @@ struct Prune: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Leave out some of a mixture's experts.",
         discussion: """
-            The experts that are left, and their routers' rows, are copied as they are.
+            The experts that are left, and their routers' rows, are copied as they are. Which are left is measured on \
+            text: reap (the mean of gate times norm of the output over the tokens routed to an expert), frequency \
+            (tokens), gate-mass (the sum of gates) or output-norm (the mean norm). With --merge experts that are alike \
+            become one, weighted by use: hc (clusters of mean outputs) or m-smoe (around the most used, by the likeness \
+            of router logits); a group keeps its most used expert's row.
 
+              moe-tool prune mixtral --experts 4 --data held-out/                  # by REAP
+              moe-tool prune mixtral --experts 4 --stats stats.safetensors --criterion frequency
+              moe-tool prune mixtral --experts 4 --stats stats.safetensors --merge hc
               moe-tool prune olmoe --experts 32 --criterion random --seed 1
               moe-tool prune mixtral --experts 2 --criterion list:0,3
             """)
@@ -23,7 +31,9 @@ struct Prune: AsyncParsableCommand {
     var ratio: Double?
 
     @Option(
-        help: "Which are left: random, or list:N,N,... (reap, frequency, gate-mass and output-norm need statistics).")
+        help: ArgumentHelp(
+            "Which are left: reap, frequency, gate-mass or output-norm (by --data or --stats), random, or list:N,N,...",
+            valueName: "criterion"))
     var criterion = "reap"
 
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to; by default as many as before.")
@@ -32,61 +42,103 @@ struct Prune: AsyncParsableCommand {
     @Flag(name: .customLong("global"), help: "Rank the experts of all layers together.")
     var isGlobal = false
 
-    @Option(help: "Merge the experts instead of leaving some out: hc or m-smoe.")
-    var merge: String?
+    @Option(help: "Merge the experts instead of leaving some out: hc or m-smoe (by --data or --stats).")
+    var merge: Merging?
 
     @Option(help: "The seed of a random choice.")
     var seed: UInt64 = 0
 
+    @OptionGroup var statistics: StatisticsArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
-    func validate() throws {
-        let choice = try parsedChoice()
-        if case .list = choice { return }
-        if (experts == nil) == (ratio == nil) { throw ValidationError("give one of --experts and --ratio") }
+    /// How experts that are alike are found.
+    enum Merging: String, ExpressibleByArgument, CaseIterable {
+        case hc
+        case mSmoe = "m-smoe"
     }
 
-    private func parsedChoice() throws -> PruneOptions.Choice {
-        if let merge {
-            guard ["hc", "m-smoe"].contains(merge) else { throw ValidationError("--merge \(merge): give hc or m-smoe") }
-            throw ValidationError(
-                "--merge \(merge): which experts are alike is measured with a forward pass, which this version does not have"
-            )
+    /// What the criterion says, before anything is measured.
+    private enum Criterion {
+        case measured(ExpertStatistics.Criterion)
+        case chosen(PruneOptions.Choice)
+    }
+
+    func validate() throws {
+        let criterion = try parsedCriterion()
+        if case .chosen(.list) = criterion, merge == nil { return }
+        if (experts == nil) == (ratio == nil) { throw ValidationError("give one of --experts and --ratio") }
+        if merge != nil, isGlobal { throw ValidationError("--global ranks experts, and --merge leaves none out") }
+        guard !statistics.isGiven else { return }
+        let needs = "is measured on text: give --data, or --stats with the file that `evaluate --stats` wrote"
+        if let merge { throw ValidationError("--merge \(merge.rawValue): which experts are alike \(needs)") }
+        if case .measured(let measured) = criterion {
+            throw ValidationError("--criterion \(measured.rawValue) \(needs); random and list:N,N,... need neither")
         }
-        if criterion == "random" { return .random }
+    }
+
+    private func parsedCriterion() throws -> Criterion {
+        if let measured = ExpertStatistics.Criterion(rawValue: criterion) { return .measured(measured) }
+        if criterion == "random" { return .chosen(.random) }
         if criterion.hasPrefix("list:") {
             let numbers = criterion.dropFirst(5).split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
             guard !numbers.isEmpty, numbers.allSatisfy({ ($0 ?? -1) >= 0 }) else {
                 throw ValidationError("--criterion \(criterion): give list:N,N,...")
             }
-            return .list(numbers.compactMap { $0 })
+            return .chosen(.list(numbers.compactMap { $0 }))
         }
-        if ExpertStatistics.Criterion(rawValue: String(criterion.split(separator: ":").first ?? "")) != nil {
-            throw ValidationError(
-                "--criterion \(criterion): its statistics are measured with a forward pass, which this version does not "
-                    + "have; choose random or list:N,N,...")
+        throw ValidationError(
+            "--criterion \(criterion): give reap, frequency, gate-mass, output-norm, random or list:N,N,...")
+    }
+
+    private func choice(_ checkpoint: Checkpoint, _ size: PruneOptions.Size) throws -> PruneOptions.Choice {
+        if let merge {
+            let measured = try statistics.statistics(checkpoint, writing, common)
+            let count = try size.count(of: measured.experts)
+            let usage = try measured.usage()
+            var groups: [Int: [[Int]]] = [:]
+            switch merge {
+            case .hc:
+                for (layer, features) in try measured.meanOutputs() {
+                    groups[layer] = ExpertClustering.hierarchical(
+                        features: features, usage: usage[layer] ?? [], count: count)
+                }
+            case .mSmoe:
+                for (layer, similarity) in try measured.similarity() {
+                    groups[layer] = ExpertClustering.aroundMostUsed(
+                        similarity: similarity, usage: usage[layer] ?? [], count: count)
+                }
+            }
+            return .groups(groups, usage: usage)
         }
-        throw ValidationError("--criterion \(criterion): give random or list:N,N,...")
+        switch try parsedCriterion() {
+        case .chosen(let choice): return choice
+        case .measured(let criterion):
+            let measured = try statistics.statistics(checkpoint, writing, common)
+            return .scores(try measured.expertStatistics().mapValues { $0.scores(criterion) })
+        }
     }
 
     func run() async throws {
-        let choice = try parsedChoice()
+        let source = try Checkpoint(at: input)
         let size: PruneOptions.Size
         if let experts {
             size = .experts(experts)
         } else if let ratio {
             size = .ratio(ratio)
-        } else if case .list(let numbers) = choice {
+        } else if case .chosen(.list(let numbers)) = try parsedCriterion() {
             size = .experts(numbers.count)
         } else {
             throw ValidationError("give one of --experts and --ratio")
         }
+        let choice = try choice(source, size)
+        let name = merge?.rawValue ?? criterion
         var options = PruneOptions(size: size, choice: choice)
         options.topK = topK
         options.isGlobal = isGlobal
         options.seed = seed
-        let pruned = try Checkpoint(at: input).pruned(options)
+        options.criterion = name
+        let pruned = try source.pruned(options)
         let left = try pruned.description.size("experts")
         let output = writing.output ?? defaultOutput(for: input, suffix: "-\(left)x")
         try await write(

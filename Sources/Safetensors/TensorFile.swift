@@ -9,7 +9,7 @@ import Glibc
 /// ```
 ///
 /// The file appears whole or not at all: it is written beside its place, synced, and then put there.
-public struct TensorFile {
+public struct TensorFile: Sendable {
     /// Strings for `__metadata__`.
     public var metadata: [String: String] = ["format": "pt"]
 
@@ -45,6 +45,14 @@ public struct TensorFile {
                 message: "\(dtype.rawValue) \(shape) takes \(expected) bytes, and there are \(bytes.count)")
         }
         tensors.append((name, dtype, shape, bytes))
+    }
+
+    /// The names of all tensors, in the order in which they were added.
+    package var names: [String] { tensors.map(\.name) }
+
+    /// A tensor that was added.
+    package func tensor(_ name: String) -> (dtype: DType, shape: Shape, bytes: [UInt8])? {
+        tensors.first { $0.name == name }.map { ($0.dtype, $0.shape, $0.bytes) }
     }
 
     /// Writes the file in the place of one that may be there.

@@ -8,11 +8,17 @@ extension Tokenizer {
     /// - Throws: `SafetensorsError` where it cannot be read or is not JSON; `TokenizerError` for a model or component that
     ///   is not supported, by name.
     public init(contentsOf path: String) throws {
-        let bytes = try PosixFile.contents(path, limit: Self.maximumSize)
-        guard let object = try JSON(parsing: bytes, file: path).object else {
-            throw TokenizerError(file: path, message: "expected a JSON object")
+        try self.init(parsing: PosixFile.contents(path, limit: Self.maximumSize), file: path)
+    }
+
+    /// Reads the bytes of a `tokenizer.json`; `file` is what messages call it.
+    ///
+    /// - Throws: as `init(contentsOf:)`.
+    package init(parsing bytes: [UInt8], file: String) throws {
+        guard let object = try JSON(parsing: bytes, file: file).object else {
+            throw TokenizerError(file: file, message: "expected a JSON object")
         }
-        self = try TokenizerParser(file: path).tokenizer(object)
+        self = try TokenizerParser(file: file).tokenizer(object)
     }
 }
 

@@ -195,12 +195,19 @@ struct RouterBuilder {
         case .uniform(let std): std.map { "uniform:\($0)" } ?? "uniform"
         case .zero: "zero"
         case .file(let path): "file:" + (path.split(separator: "/").last.map(String.init) ?? path)
-        case .values: "values"
+        case .values: options.routerOrigin ?? "values"
         }
     }
 
     /// One row drawn as the routers' rows are; zero where they are not drawn.
-    func row(name: String, columns: Int, dtype: DType) throws -> LazyTensor {
+    func row(name: String, layer: Int?, columns: Int, dtype: DType) throws -> LazyTensor {
+        if let values = layer.flatMap({ options.sharedGateRows[$0] }) {
+            guard values.count == columns else {
+                throw CheckpointError(
+                    .usage, tensor: name, message: "the gate's values should be a row of \(columns)")
+            }
+            return LazyTensor(rows: 1, columns: columns, dtype: dtype, expression: .values(values))
+        }
         let key = KeyedRandom(seed: options.seed, tensor: name, purpose: "router")
         let expression: TensorExpression =
             switch options.router {

@@ -15,6 +15,11 @@ public struct MergeOptions: Sendable {
     public var settings = MergeSettings()
     /// What the routers' rows start from.
     public var router = RouterRows.random(std: 0.02)
+    /// The row of the shared expert's gate by layer, `[hidden]`; empty for one that is drawn as the routers' rows are, or
+    /// zero where these are not drawn.
+    public var sharedGateRows: [Int: [Float]] = [:]
+    /// Where the routers' values come from, for the record.
+    public var routerOrigin: String?
     /// How models with different vocabularies are brought together; nil to refuse them.
     public var vocabulary: VocabularyChoice?
     /// How the models' networks become experts.

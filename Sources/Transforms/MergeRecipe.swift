@@ -18,8 +18,10 @@ public struct MergeRecipe: Sendable {
     public var sharedExpert: String?
     /// What the reader of a recipe should know.
     public private(set) var notes: [String] = []
-    /// Why the routers' rows cannot be made, where a recipe asks for what is measured on text.
-    private var unavailableRouter: String?
+    /// The rows of routers that have to be measured before there is a merge; nil where `options.router` says all.
+    public private(set) var measurement: RouterMeasurement?
+    /// The standard deviation of the logits that measured rows give the means that they were made of.
+    public var logitDeviation = 1.0
 
     public init(models: [String]) { self.models = models }
 
@@ -52,13 +54,22 @@ public struct MergeRecipe: Sendable {
     /// Chooses the routers' rows, whatever the recipe says of them.
     public mutating func choose(router: MergeOptions.RouterRows) {
         options.router = router
-        unavailableRouter = nil
+        measurement = nil
+    }
+
+    /// Chooses rows that are measured, whatever the recipe says of them.
+    public mutating func choose(measurement: RouterMeasurement) {
+        self.measurement = measurement
     }
 
     /// The merged checkpoint; no weights are read but for what must be compared.
     public func merged() throws -> Checkpoint {
-        if let unavailableRouter {
-            throw CheckpointError(.usage, message: unavailableRouter)
+        if let measurement {
+            throw CheckpointError(
+                .usage,
+                message:
+                    "the routers' rows (\(measurement.name)) are measured with a model first; choose(router:) takes them"
+            )
         }
         var options = options
         let opened = try models.map { try Checkpoint(at: $0, adapterBase: base) }
@@ -108,7 +119,8 @@ public struct MergeRecipe: Sendable {
     private mutating func readOwn(_ recipe: RecipeMapping) throws {
         try recipe.check(known: [
             "models", "base", "include-base", "into", "dense", "top-k", "target", "average", "parameters", "router",
-            "vocab", "layout", "layers", "norm-topk", "scale", "dtype", "seed", "output", "require-tokenizer",
+            "router-std", "vocab", "layout", "layers", "norm-topk", "scale", "dtype", "seed", "output",
+            "require-tokenizer",
         ])
         guard let entries = try recipe.list("models", short: "path"), !entries.isEmpty else {
             throw recipe.failure("models", "expected a list of models")
@@ -153,10 +165,20 @@ public struct MergeRecipe: Sendable {
             options.layers = layers
         }
         if let text = try recipe.string("router") {
-            guard let rows = MergeOptions.RouterRows(text: text) else {
-                throw recipe.failure("router", "expected random[:std], uniform[:std], zero or file:PATH")
+            if let rows = MergeOptions.RouterRows(text: text) {
+                options.router = rows
+            } else if let measured = try RouterMeasurement(text: recipe.resolving(text)) {
+                measurement = measured
+            } else {
+                throw recipe.failure(
+                    "router",
+                    "expected random[:std], uniform[:std], zero, file:PATH, embed:PROMPTS, hidden:PROMPTS, domain:DATA or "
+                        + "centroids:DATA")
             }
-            options.router = rows
+        }
+        if let value = try recipe.double("router-std") {
+            guard value > 0 else { throw recipe.failure("router-std", "expected a number above 0") }
+            logitDeviation = value
         }
         options.dtype = try dtype(recipe, "dtype")
         guard let parameters = try recipe.mapping("parameters") else { return }
@@ -226,6 +248,7 @@ public struct MergeRecipe: Sendable {
         base = try recipe.string("base_model")
         guard base != nil else { throw recipe.failure("base_model", "mergekit-moe needs a base model") }
         options.average = .base
+        var prompts: [RouterPrompts] = []
         let known = ["source_model", "positive_prompts", "negative_prompts", "noise_scale", "residual_scale"]
         for entry in try recipe.list("experts") ?? [] {
             try entry.check(known: known)
@@ -233,7 +256,7 @@ public struct MergeRecipe: Sendable {
                 throw entry.failure("source_model", "an expert needs a source_model")
             }
             models.append(path)
-            _ = try (entry.strings("positive_prompts"), entry.strings("negative_prompts"))
+            prompts.append(try RouterPrompts(entry))
             options.expertNoise.append(Float(try entry.double("noise_scale") ?? 0))
             options.expertScale.append(Float(try entry.double("residual_scale") ?? 1))
         }
@@ -244,6 +267,8 @@ public struct MergeRecipe: Sendable {
             }
             try first.check(known: known)
             sharedExpert = try first.string("source_model")
+            let own = try RouterPrompts(first)
+            if !own.positive.isEmpty { prompts.append(own) }
             options.sharedExpertScale = Float(try first.double("residual_scale") ?? 1)
             if try first.double("noise_scale") ?? 0 != 0 {
                 throw first.failure("noise_scale", "noise on a shared expert is not supported")
@@ -264,10 +289,9 @@ public struct MergeRecipe: Sendable {
                 "gate_mode random is N(0, 1), as mergekit has it: the routers start saturated, and random:0.02 trains "
                     + "better (--router random:0.02).")
         case "uniform_random": options.router = .uniform(std: nil)
-        case let mode where ["hidden", "hidden_avg", "hidden_last", "cheap_embed"].contains(mode):
-            unavailableRouter =
-                "gate_mode \(mode) is measured with a forward pass, which this version does not have: "
-                + "choose --router zero, random:STD, uniform or file:ROUTER.safetensors"
+        case "hidden", "hidden_last": measurement = .prompts(.hiddenLast, prompts)
+        case "hidden_avg": measurement = .prompts(.hiddenAverage, prompts)
+        case "cheap_embed": measurement = .prompts(.cheapEmbed, prompts)
         case let mode:
             throw recipe.failure(
                 "gate_mode",

@@ -111,7 +111,7 @@ struct MixtureMerge {
     /// The network of the model that was named; its gate's row starts as the routers' do.
     private func shared(_ role: Role, _ view: MatrixView, _ rows: RouterBuilder, name: String) throws -> LazyTensor {
         guard let layer = role.layer, role.kind != .sharedExpertRouter else {
-            return try rows.row(name: name, columns: view.columns, dtype: bank.dtype)
+            return try rows.row(name: name, layer: role.layer, columns: view.columns, dtype: bank.dtype)
         }
         let projection: Role.Projection =
             role.kind == .sharedExpertGate ? .gate : role.kind == .sharedExpertUp ? .up : .down

@@ -31,17 +31,7 @@ private struct Pruning {
                 .incompatible, file: source.description.config.file, message: "a dense model has no experts to prune")
         }
         experts = try source.description.size("experts")
-        switch options.size {
-        case .experts(let number): count = number
-        case .ratio(let ratio):
-            guard ratio >= 0, ratio < 1 else {
-                throw CheckpointError(.usage, message: "--ratio \(ratio): give a share from 0 to less than 1")
-            }
-            count = experts - Int(Double(experts) * ratio)
-        }
-        guard count >= 1, count <= experts else {
-            throw CheckpointError(.usage, message: "--experts \(count): the model has \(experts)")
-        }
+        count = try options.size.count(of: experts)
         groups = try Self.groups(source, options, experts: experts, count: count)
     }
 
@@ -160,12 +150,12 @@ private struct Pruning {
         }
         var step: JSONObject = ["command": "prune", "experts": JSON(count), "top_k": JSON(topK)]
         switch options.choice {
-        case .scores: step["criterion"] = "scores"
+        case .scores: step["criterion"] = .string(options.criterion ?? "scores")
         case .random:
             step["criterion"] = "random"
             step["seed"] = .number(String(options.seed))
         case .list: step["criterion"] = "list"
-        case .groups: step["criterion"] = "merge"
+        case .groups: step["criterion"] = .string(options.criterion.map { "merge " + $0 } ?? "merge")
         }
         var map = JSONObject()
         for (layer, own) in groups.sorted(by: { $0.key < $1.key }) {

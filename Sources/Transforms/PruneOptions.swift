@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// How a mixture's experts become fewer.
 public struct PruneOptions: Sendable {
     /// How many experts are left in each layer.
@@ -10,6 +12,8 @@ public struct PruneOptions: Sendable {
     public var isGlobal = false
     /// The seed of a random choice.
     public var seed: UInt64 = 0
+    /// What scores or groups were made by, for the record.
+    public var criterion: String?
 
     public init(size: Size, choice: Choice) {
         self.size = size
@@ -21,6 +25,25 @@ public struct PruneOptions: Sendable {
         case experts(Int)
         /// The share of the experts that goes, rounded down to a whole number of experts.
         case ratio(Double)
+
+        /// How many of a layer's experts are left.
+        ///
+        /// - Throws: `CheckpointError` of `.usage` where that is none of them, or more than there are.
+        package func count(of experts: Int) throws -> Int {
+            let count: Int
+            switch self {
+            case .experts(let number): count = number
+            case .ratio(let ratio):
+                guard ratio >= 0, ratio < 1 else {
+                    throw CheckpointError(.usage, message: "--ratio \(ratio): give a share from 0 to less than 1")
+                }
+                count = experts - Int(Double(experts) * ratio)
+            }
+            guard count >= 1, count <= experts else {
+                throw CheckpointError(.usage, message: "--experts \(count): the model has \(experts)")
+            }
+            return count
+        }
     }
 
     /// Which experts are left.

@@ -49,6 +49,15 @@ struct RecipeMapping {
 
     var keys: [String] { order }
 
+    /// `KIND:PATH` with the path taken from the recipe's folder where it is there and not here.
+    func resolving(_ text: String) -> String {
+        guard let colon = text.firstIndex(of: ":") else { return text }
+        let path = String(text[text.index(after: colon)...])
+        let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
+        guard !path.hasPrefix("/"), !fileExists(path), fileExists(folder + "/" + path) else { return text }
+        return text[...colon] + folder + "/" + path
+    }
+
     func has(_ key: String) -> Bool { members[key].map { $0.null == nil } ?? false }
 
     private func location(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }

@@ -312,7 +312,8 @@ struct CommandLineTests {
         "Merging what does not go together says why",
         arguments: [
             (["--average", "ties"], 2, "--base"), (["--average", "mean"], 2, "average"),
-            (["--router", "domain:text"], 2, "forward pass"), (["--router", "normal"], 2, "router"),
+            (["--router", "domain:text"], 5, "text"), (["--router", "domain:"], 2, "name the text"),
+            (["--router-std", "0"], 2, "--router-std"), (["--router", "normal"], 2, "router"),
             (["--weights", "1,2,3"], 2, "3 numbers for 2 models"), (["--require-tokenizer"], 4, "no tokenizer files"),
             (["--layout", "split:5"], 2, "cannot be cut into 5"), (["--top-k", "3"], 2, "1 to 2"),
             (["--target", "qwen3_moe"], 4, "mistral can become mixtral"), (["--include-base"], 2, "--base"),

@@ -29,6 +29,9 @@ struct OutputComparisonTests {
         // Squared differences ln3^2, 1, 1; A's about their means 2 (ln3/2)^2, 2 (1/2)^2.
         let expected = ((1.206_949 + 2) / (0.603_474 + 0.5)).squareRoot()
         #expect(abs(found.relativeDifference - expected) < 1e-5)
+        // The middle of two is the larger: root mean squares ln3 / sqrt 2 and 1.
+        let middle = (1 / ((0.603_474 + 0.5) / 4)).squareRoot()
+        #expect(abs(found.medianRelativeDifference - middle) < 1e-5)
         var both = OutputComparison()
         both.add(found)
         both.add(found)
@@ -73,6 +76,13 @@ struct OutputComparisonTests {
             #expect(error?.code == .verification)
         }
         _ = try check(dense, Checkpoint(at: Fixtures.model("llama")), .any)
+    }
+
+    @Test("Rounding a mixture may change what routers choose, and is still rounding", arguments: Fixtures.mixtures)
+    func roundedMixtures(_ name: String) throws {
+        let model = try Checkpoint(at: Fixtures.model(name))
+        _ = try check(model, model.converted(to: .bf16), .rounding(to: .bf16))
+        _ = try check(model, model.converted(to: .f16), .rounding(to: .f16))
     }
 
     private func check(

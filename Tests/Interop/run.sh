@@ -2,6 +2,9 @@
 # Loads what moe-tool writes in other programs and compares what they compute. Skips, saying so, what is not installed.
 #
 #   PYTHONS="a/bin/python b/bin/python"   interpreters with torch and transformers (default: python3)
+#   MODELS="base a b c"                   checkpoints with tokenizers, of llama or mistral: text is generated, and routers' rows
+#                                         are made as mergekit does
+#   MERGEKIT_MOE=d/bin/mergekit-moe       mergekit, for the latter
 #   MLX_PYTHON=c/bin/python               an interpreter with mlx-lm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +13,10 @@ tool="$(swift build -c release --show-bin-path)/moe-tool"
 for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/upcycle.py "$tool"
     "$python" Tests/Interop/merge.py "$tool"
+    if [ -n "${MODELS:-}" ]; then
+        "$python" Tests/Interop/generate.py "$tool" $MODELS
+        "$python" Tests/Interop/gates.py "$tool" $MODELS
+    fi
 done
 python3 Tests/Interop/evaluate.py "$tool" ${MOE_TOOL_SHARED:+"$MOE_TOOL_SHARED"}
 if [ -n "${MLX_PYTHON:-}" ]; then

@@ -118,6 +118,7 @@ struct RecipeTests {
         let hidden = try recipe("base_model: a\nexperts: [{source_model: b, positive_prompts: [x]}]")
         let error = try #require(throws: CheckpointError.self) { try hidden.merged() }
         #expect(error.code == .usage)
-        #expect(error.message.contains("forward pass"))
+        #expect(error.message.contains("measured with a model first"))
+        #expect(hidden.measurement == .prompts(.hiddenLast, [RouterPrompts(positive: ["x"])]))
     }
 }

@@ -18,6 +18,8 @@ package struct OutputComparison: Sendable {
     private var varianceSum = 0.0
     private var divergenceSum = 0.0
     private var logitCount = 0
+    /// The root mean square of each token's differences.
+    private var tokenDifferences: [Float] = []
 
     package init() {}
 
@@ -27,14 +29,22 @@ package struct OutputComparison: Sendable {
     package var meanDivergence: Double { divergenceSum / Double(max(tokens, 1)) }
     /// The share of tokens for which both models have the same likeliest token.
     package var agreement: Double { tokens > 0 ? Double(agreeing) / Double(tokens) : 1 }
-    /// The root mean square of the differences over that of A's logits about each token's mean: what rounding weights does
-    /// to it grows with the dtype's precision, not with the size of the logits, and one token whose router changed its
-    /// mind does not decide it.
+    /// The root mean square of the differences over the spread of A's logits, the root mean square about each token's
+    /// mean: it depends neither on the vocabulary nor on the size of the logits.
     package var relativeDifference: Double {
-        let spread = (varianceSum / Double(max(logitCount, 1))).squareRoot()
-        let difference = (squaredSum / Double(max(logitCount, 1))).squareRoot()
+        relative((squaredSum / Double(max(logitCount, 1))).squareRoot())
+    }
+    /// The same of the token in the middle, when tokens are ordered by theirs: some tokens whose routers chose another
+    /// expert, because two of them were nearly the same to it, do not decide it.
+    package var medianRelativeDifference: Double {
+        let sorted = tokenDifferences.sorted()
+        return sorted.isEmpty ? 0 : relative(Double(sorted[sorted.count / 2]))
+    }
+
+    private func relative(_ difference: Double) -> Double {
         if difference == 0 { return 0 }
-        return spread > 0 ? difference / spread : .infinity
+        let spread = (varianceSum / Double(max(logitCount, 1))).squareRoot()
+        return spread > 0 && difference.isFinite ? difference / spread : .infinity
     }
 
     /// Adds what another comparison found.
@@ -47,6 +57,7 @@ package struct OutputComparison: Sendable {
         varianceSum += other.varianceSum
         divergenceSum += other.divergenceSum
         logitCount += other.logitCount
+        tokenDifferences += other.tokenDifferences
     }
 
     /// Refuses models whose logits do not stand for the same tokens.
@@ -99,6 +110,9 @@ package struct OutputComparison: Sendable {
             squaredSum += part.squaredSum
             varianceSum += part.varianceSum
             divergenceSum += part.divergence
+            let difference = (part.squaredSum / Double(max(a.columns, 1))).squareRoot()
+            // NaN has no place in an order.
+            tokenDifferences.append(difference.isNaN ? .infinity : Float(difference))
         }
         logitCount += a.count
     }
@@ -109,6 +123,7 @@ package struct OutputComparison: Sendable {
         return [
             "tokens": JSON(tokens), "maximum_difference": number(maximumDifference),
             "mean_difference": number(meanDifference), "relative_difference": number(relativeDifference),
+            "median_relative_difference": number(medianRelativeDifference),
             "kl": number(meanDivergence), "top_token_agreement": JSON(agreement),
         ]
     }

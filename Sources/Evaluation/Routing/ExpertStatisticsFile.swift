@@ -1,5 +1,5 @@
-import Checkpoints
-import Safetensors
+package import Checkpoints
+package import Safetensors
 package import Transforms
 
 /// The file that `evaluate --stats` writes and `prune`, `densify` and `merge` read: what a pass over text found out about
@@ -37,14 +37,29 @@ package struct ExpertStatisticsFile: Sendable {
     /// The numbers of the mixture layers.
     package let layers: [Int]
 
-    private let file: SafetensorsFile
+    /// Where the tensors are.
+    private enum Storage: Sendable {
+        case file(SafetensorsFile)
+        case memory(TensorFile)
+    }
+    private let storage: Storage
 
     /// - Throws: `SafetensorsError` where it is not such a file.
     package init(path: String) throws {
-        self.path = path
-        file = try SafetensorsFile(path: path)
+        let file = try SafetensorsFile(path: path)
         let metadata = Dictionary(
             file.header.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+        try self.init(path, .file(file), metadata: metadata, names: file.header.tensors.map(\.name))
+    }
+
+    /// What a pass has just found out, as the file would have it.
+    package init(_ file: TensorFile) throws {
+        try self.init("the statistics", .memory(file), metadata: file.metadata, names: file.names)
+    }
+
+    private init(_ path: String, _ storage: Storage, metadata: [String: String], names: [String]) throws {
+        self.path = path
+        self.storage = storage
         guard let list = metadata["domains"], let experts = metadata["experts"].flatMap({ Int($0) }), experts > 0,
             let topK = metadata["top_k"].flatMap({ Int($0) }), topK > 0,
             let layerCount = metadata["layers"].flatMap({ Int($0) }), layerCount > 0, layerCount < 1 << 20,
@@ -60,9 +75,9 @@ package struct ExpertStatisticsFile: Sendable {
         self.topK = topK
         self.layerCount = layerCount
         let suffix = ".frequency"
-        layers = file.header.tensors.compactMap { tensor in
-            guard tensor.name.hasPrefix("layers."), tensor.name.hasSuffix(suffix) else { return nil }
-            return Int(tensor.name.dropFirst(7).dropLast(suffix.count))
+        layers = names.compactMap { name in
+            guard name.hasPrefix("layers."), name.hasSuffix(suffix) else { return nil }
+            return Int(name.dropFirst(7).dropLast(suffix.count))
         }.filter { $0 >= 0 && $0 < layerCount }.sorted()
     }
 
@@ -90,7 +105,7 @@ package struct ExpertStatisticsFile: Sendable {
     /// The mean of the shared expert's gate for each layer of the model: `DensifyOptions.sharedGate`; empty where it has
     /// none.
     package func sharedGates() throws -> [Double] {
-        guard let first = layers.first, file.info("layers.\(first).shared_gate") != nil else { return [] }
+        guard let first = layers.first, info("layers.\(first).shared_gate") != nil else { return [] }
         let known = try byLayer { try values("shared_gate", $0, [])[0] }
         return (0..<layerCount).map { known[$0] ?? 1 }
     }
@@ -118,6 +133,46 @@ package struct ExpertStatisticsFile: Sendable {
         }
     }
 
+    private func info(_ name: String) -> (dtype: DType, shape: Shape)? {
+        switch storage {
+        case .file(let file): file.info(name).map { ($0.dtype, $0.shape) }
+        case .memory(let file): file.tensor(name).map { ($0.dtype, $0.shape) }
+        }
+    }
+
+    private func bytes(_ name: String) throws -> [UInt8] {
+        switch storage {
+        case .file(let file): try file.bytes(name)
+        case .memory(let file): file.tensor(name)?.bytes ?? []
+        }
+    }
+
+    /// Refuses statistics of another model.
+    ///
+    /// - Throws: `.incompatible` where layers, experts or top-k are not the checkpoint's.
+    package func check(_ checkpoint: Checkpoint) throws {
+        let description = checkpoint.description
+        guard checkpoint.isMixture else {
+            throw CheckpointError(
+                .incompatible, file: description.config.file,
+                message: "a dense model has no experts to have statistics of")
+        }
+        let mixtures = description.moeLayers.indices.filter { description.moeLayers[$0] }
+        let (own, ownTopK) = (try description.size("experts"), try description.size("top_k"))
+        guard layerCount == description.layerCount, layers == mixtures, experts == own else {
+            throw CheckpointError(
+                .incompatible, file: path,
+                message: "the statistics are of \(experts) experts in \(layers.count) of \(layerCount) layers, and "
+                    + "\(checkpoint.name) has \(own) in \(mixtures.count) of \(description.layerCount): they are another "
+                    + "model's")
+        }
+        guard topK == ownTopK else {
+            throw CheckpointError(
+                .incompatible, file: path,
+                message: "the statistics are of top-\(topK) routing, and \(checkpoint.name) is top-\(ownTopK)")
+        }
+    }
+
     private func byLayer<Value>(_ value: (Int) throws -> Value) throws -> [Int: Value] {
         var result: [Int: Value] = [:]
         for layer in layers { result[layer] = try value(layer) }
@@ -126,7 +181,7 @@ package struct ExpertStatisticsFile: Sendable {
 
     private func rows(_ name: String, _ layer: Int, count: Int) throws -> [[Double]] {
         let full = "layers.\(layer).\(name)"
-        guard let shape = file.info(full)?.shape.dimensions, shape.count == 2, shape[0] == count else {
+        guard let shape = info(full)?.shape.dimensions, shape.count == 2, shape[0] == count else {
             throw unexpected(full, "[\(count), H]")
         }
         let all = try values(name, layer, shape)
@@ -136,11 +191,11 @@ package struct ExpertStatisticsFile: Sendable {
     /// A tensor of F64 or F32 values.
     private func values(_ name: String, _ layer: Int, _ shape: [Int]) throws -> [Double] {
         let full = "layers.\(layer).\(name)"
-        guard let info = file.info(full), info.shape.dimensions == shape, info.dtype == .f64 || info.dtype == .f32
+        guard let info = info(full), info.shape.dimensions == shape, info.dtype == .f64 || info.dtype == .f32
         else {
             throw unexpected(full, "\(shape)")
         }
-        let bytes = try file.bytes(full)
+        let bytes = try bytes(full)
         let values = bytes.withUnsafeBytes { raw in
             info.dtype == .f64
                 ? (0..<raw.count / 8).map { raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
@@ -154,7 +209,7 @@ package struct ExpertStatisticsFile: Sendable {
     }
 
     private func unexpected(_ name: String, _ shape: String) -> SafetensorsError {
-        guard let info = file.info(name) else {
+        guard let info = info(name) else {
             return SafetensorsError(.missing, file: path, tensor: name, message: "the file has no such tensor")
         }
         return SafetensorsError(

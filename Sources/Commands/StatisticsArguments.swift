@@ -1,0 +1,91 @@
+import ArgumentParser
+import Checkpoints
+import Evaluation
+import Glibc
+import Numerics
+import Safetensors
+
+/// Where prune takes from what a mixture's experts do on text.
+struct StatisticsArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What `evaluate --stats` wrote about this model's experts.", valueName: "file.safetensors"))
+    var stats: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Or measure it on this text: NAME=PATH, a file, or a folder whose entries are domains.", valueName: "data"))
+    var data: [String] = []
+
+    @Option(help: "Tokens of each domain that are measured at most.")
+    var tokens = 65_536
+
+    @OptionGroup var reading: DataArguments
+
+    func validate() throws {
+        if stats != nil, !data.isEmpty {
+            throw ValidationError("--stats and --data are two ways to one thing: give one")
+        }
+        if tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
+    }
+
+    /// Whether there is anything to take statistics from.
+    var isGiven: Bool { stats != nil || !data.isEmpty }
+
+    /// Reads or measures the statistics.
+    ///
+    /// - Throws: `CheckpointError` where they are another model's, or the text cannot be read.
+    func statistics(_ checkpoint: Checkpoint, _ writing: WritingOptions, _ common: CommonOptions) throws
+        -> ExpertStatisticsFile
+    {
+        let result: ExpertStatisticsFile
+        if let stats {
+            result = try ExpertStatisticsFile(path: stats)
+        } else {
+            var options = reading.options
+            options.tokenLimit = tokens
+            let display = StageDisplay(isQuiet: common.quiet)
+            defer { display.finish() }
+            result = try StatisticsPass.run(
+                checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
+                options: options, workers: writing.workers(), memory: writing.memory.bytes
+            ) { domain, tokens in
+                if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+                display.show("measuring on \(domain): \(countText(tokens)) tokens")
+            }
+        }
+        try result.check(checkpoint)
+        return result
+    }
+}
+
+extension WritingOptions {
+    /// Threads for a model's pass.
+    func workers() -> Workers { Workers(threads: threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
+}
+
+/// Says on standard error what is being done: in one line on a terminal, every few seconds elsewhere.
+final class StageDisplay {
+    private let isQuiet: Bool
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private var lastShown: Double?
+    private var isDrawn = false
+
+    init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+    func show(_ text: String) {
+        let now = monotonicSeconds()
+        let last = lastShown ?? now
+        lastShown = lastShown ?? now
+        guard !isQuiet, now - last >= (isTerminal ? 0.2 : 5) else { return }
+        lastShown = now
+        isDrawn = isTerminal
+        standardError(isTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
+    }
+
+    /// Removes the line.
+    func finish() {
+        if isDrawn { standardError("\r\u{1B}[2K") }
+        isDrawn = false
+    }
+}

@@ -1,0 +1,41 @@
+package import Checkpoints
+import Models
+package import Numerics
+import Safetensors
+
+/// A pass over text that finds out about a mixture's experts, for those who need no more than that.
+package enum StatisticsPass {
+    private static let length = 512
+    private static let tokensPerBatch = 4096
+
+    /// - Parameters:
+    ///   - sources: domains; each is read up to the limit of `options`.
+    ///   - progress: told the domain and how many of its tokens were read, and asked whether to go on.
+    /// - Throws: `.incompatible` for a dense model; as `WindowReader`, and what `progress` throws.
+    package static func run(
+        _ checkpoint: Checkpoint, _ sources: [DataSource], _ encoder: TextEncoder, options: DataOptions,
+        workers: Workers, memory: Int, progress: (_ domain: String, _ tokens: Int) throws -> Void
+    ) throws -> ExpertStatisticsFile {
+        let decoder = try Decoder(checkpoint, workers: workers, memory: memory)
+        guard
+            let statistics = RoutingStatistics(
+                decoder.configuration, domains: sources.map(\.name), measuresOutputs: true, workers)
+        else {
+            throw CheckpointError(
+                .incompatible, file: checkpoint.description.config.file,
+                message: "a dense model has no experts to measure")
+        }
+        let positions = try checkpoint.description.config.int(
+            "max_position_embeddings", checkpoint.description.architecture)
+        let length = max(2, min(length, positions ?? length))
+        for (domain, source) in sources.enumerated() {
+            statistics.domain = domain
+            let reader = try WindowReader(source, length: length, options: options, encoder: encoder)
+            while let windows = try reader.next(atMost: max(1, tokensPerBatch / length)) {
+                try progress(source.name, reader.windowCount * length)
+                _ = try decoder.forward(TokenBatch(ids: windows.ids, length: length), observer: statistics)
+            }
+        }
+        return try ExpertStatisticsFile(statistics.file(layerCount: decoder.configuration.layers))
+    }
+}

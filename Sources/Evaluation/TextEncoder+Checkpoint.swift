@@ -1,0 +1,44 @@
+package import Checkpoints
+import Safetensors
+import Tokenizers
+
+extension TextEncoder {
+    /// What encodes text for a model, with the tokens that its configuration says begin and end one.
+    package init(_ kind: Kind, for description: ModelDescription) throws {
+        func id(_ key: String) throws -> Int32? {
+            guard let value = try description.config.value(key, description.architecture) else { return nil }
+            return (value.int ?? value.array?.first?.int).flatMap { Int32(exactly: $0) }
+        }
+        try self.init(
+            kind, vocabularySize: description.size("vocab"), beginning: id("bos_token_id"), end: id("eos_token_id"))
+    }
+
+    /// What encodes text for a checkpoint, which need not have been written: the tokenizer among the files that go with it.
+    ///
+    /// - Parameter bytes: take bytes for tokens instead.
+    package init(for checkpoint: Checkpoint, bytes: Bool = false) throws {
+        var kind = bytes ? Kind.bytes : .none
+        if !bytes, let file = checkpoint.companions.first(where: { $0.name == "tokenizer.json" }) {
+            kind = .tokenizer(try file.tokenizer())
+        }
+        try self.init(kind, for: checkpoint.description)
+    }
+}
+
+extension Companion {
+    /// The tokenizer that it is.
+    fileprivate func tokenizer() throws -> Tokenizer {
+        switch content {
+        case .file(let path): try Tokenizer(contentsOf: path)
+        case .bytes(let bytes): try Tokenizer(parsing: bytes, file: name)
+        }
+    }
+
+    /// A JSON object among the files that go with a checkpoint.
+    func object() throws -> JSONObject? {
+        switch content {
+        case .file(let path): try JSON(parsing: PosixFile.contents(path, limit: 16 << 20), file: path).object
+        case .bytes(let bytes): try JSON(parsing: bytes, file: name).object
+        }
+    }
+}
