@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Safetensors
 import Training
 import Transforms
@@ -14,7 +15,11 @@ struct Densify: AsyncParsableCommand {
               moe-tool densify mixtral-8x7b                        # -> mixtral-8x7b-dense, the experts averaged
               moe-tool densify --align permutation mixtral-8x7b    # hidden units matched first
               moe-tool densify --method concatenate split          # a network that was cut into experts, exactly
+              moe-tool densify --method usage --data held-out/ olmoe    # by use, with the gates' mass as measured
+              moe-tool densify --method fisher:stats.safetensors moe   # of `evaluate --stats stats.safetensors --fisher`
               moe-tool densify code+law --distill --data texts/ --heldout held-out/ --base seed
+
+            With --data or --stats, what the gates add up to and the mean of a shared expert's gate are those measured.
 
             Pairs: mixtral -> mistral, llama; qwen2_moe -> qwen2; qwen3_moe -> qwen3; flex_olmo -> olmo2; granitemoe -> \
             granite; deepseek_v2 and deepseek_v3 to their own with dense layers; olmoe and gpt_oss to their own with one \
@@ -26,8 +31,18 @@ struct Densify: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "average, expert:N (or expert:N,N,... by layer), top-neurons, svd or concatenate.", valueName: "method"))
+            """
+            average; usage (weighted by use, which --data or --stats says); fisher:FILE (weighted by the Fisher \
+            information that `evaluate --stats FILE --fisher` wrote); expert:N (or expert:N,N,... by layer), top-neurons, \
+            svd or concatenate.
+            """, valueName: "method"))
     var method = "average"
+
+    @Option(
+        help: ArgumentHelp(
+            "What `evaluate --stats` wrote about this model's experts, instead of measuring it on --data.",
+            valueName: "file.safetensors"))
+    var stats: String?
 
     @Option(help: "permutation: match the experts' hidden units by their weights before they are averaged.")
     var align: Alignment?
@@ -83,14 +98,45 @@ struct Densify: AsyncParsableCommand {
                     "--method \(method): give expert:N, or expert:N,N,... with one number for each layer")
             }
             return .expert(numbers.compactMap { $0 })
-        case ("usage", _), ("fisher", _), ("learned", _):
-            throw ValidationError(
-                "--method \(method): its statistics are measured with a forward pass, which this version does not have; "
-                    + "choose average, expert:N, top-neurons, svd or concatenate")
+        case ("usage", 1):
+            guard stats != nil || !training.data.isEmpty else {
+                throw ValidationError(
+                    "--method usage: how often experts are used is measured on text: give --data, or --stats with the "
+                        + "file that `evaluate --stats` wrote")
+            }
+            return .average
+        case ("fisher", 2) where !parts[1].isEmpty: return .fisher(String(parts[1]))
+        case ("fisher", 1):
+            guard let stats else {
+                throw ValidationError(
+                    "--method fisher: give fisher:FILE with the file that `evaluate --stats FILE --fisher` wrote")
+            }
+            return .fisher(stats)
+        case ("learned", _): throw ValidationError("--method \(method): --learn-mixture --data TEXT learns the shares")
         default:
             throw ValidationError(
-                "--method \(method): give average, expert:N, top-neurons, svd or concatenate")
+                "--method \(method): give average, usage, fisher:FILE, expert:N, top-neurons, svd or concatenate")
         }
+    }
+
+    /// Tokens of each domain that gates and use are measured on.
+    private static let measuredTokens = 65_536
+
+    /// Puts in what was measured, where the user does not say it.
+    private func addStatistics(_ mixture: Checkpoint, to options: inout DensifyOptions) throws {
+        let measured: ExpertStatisticsFile
+        if let stats {
+            measured = try ExpertStatisticsFile(path: stats)
+            try measured.check(mixture)
+        } else if !training.data.isEmpty {
+            measured = try measureStatistics(
+                mixture, training.data, tokens: Self.measuredTokens, data, writing, common)
+        } else {
+            return
+        }
+        if method == "usage" { options.usage = try measured.usage() }
+        if gateMass == nil { options.gateMass = try measured.gateSums() }
+        if sharedGate == nil { options.sharedGate = try measured.sharedGates() }
     }
 
     func run() async throws {
@@ -102,6 +148,7 @@ struct Densify: AsyncParsableCommand {
         options.sharedGate = sharedGate.map { [$0] } ?? []
         options.target = target
         let mixture = try Checkpoint(at: input)
+        try addStatistics(mixture, to: &options)
         var (dense, report) = try mixture.densified(options)
         let output = writing.output ?? defaultOutput(for: input, suffix: "-dense")
         if learnMixture {

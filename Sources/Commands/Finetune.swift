@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Glibc
 import Models
 import Numerics
@@ -31,23 +32,83 @@ struct Finetune: AsyncParsableCommand {
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to, if not as the checkpoint says.")
     var topK: Int?
 
+    @Option(
+        help: "domain: begin with routers' rows along what they see of each domain in --data, in the experts' order.")
+    var routerInit: RouterInit?
+
+    @Option(
+        help: ArgumentHelp(
+            "Train each router by itself, in one pass and without back-propagation: domain (a domain's tokens go to its own expert) or reconstruction (of what all experts give together).",
+            valueName: "target"))
+    var local: LocalRouterTraining.Target?
+
     @OptionGroup var training: TrainingArguments
     @OptionGroup var data: DataArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
+    enum RouterInit: String, ExpressibleByArgument, CaseIterable { case domain }
+
+    func validate() throws {
+        if local != nil, train != .router { throw ValidationError("--local trains routers alone: leave out --train") }
+        if routerInit != nil, training.data.isEmpty { throw ValidationError("--router-init domain needs --data") }
+    }
+
     func run() async throws {
         let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-        let student = try Decoder(
+        var student = try Decoder(
             Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)
+        if routerInit == .domain {
+            let rows = try DomainRouterRows.rows(
+                student, DataSource.parse(training.data), length: training.length, options: data.options,
+                tokenLimit: 32_768, encoder: data.encoder(model, student), tokensAtOnce: training.partTokens,
+                deviation: 1)
+            student = try Decoder(
+                student.checkpoint.replacingRouters(rows), workers: workers, memory: writing.memory.bytes, topK: topK)
+        }
         var identity: JSONObject = ["command": "finetune", "train": .string(train.text)]
         if let topK { identity["top-k"] = JSON(topK) }
+        if let routerInit { identity["router-init"] = .string(routerInit.rawValue) }
+        if let local {
+            identity["local"] = .string(local.rawValue)
+            try await trainLocally(local, student, identity)
+            return
+        }
         try await TrainingSession(
             model: model, student: student, selection: train, training: training, data: data, writing: writing,
             common: common, output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"), identity: identity
         ).run()
     }
 }
+
+extension Finetune {
+    /// One pass over the data; what little there is to lose is not worth a saved state.
+    private func trainLocally(
+        _ target: LocalRouterTraining.Target, _ student: Decoder, _ identity: JSONObject
+    ) async throws {
+        var training = training
+        if training.steps == nil, training.epochs == nil, training.batches == nil { training.epochs = 1 }
+        var (source, steps) = try training.source({ try data.encoder(model, student) }, data)
+        let learner = try LocalRouterTraining(student, target, training.options(.router, steps: steps))
+        let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
+        for _ in 0..<steps {
+            if receivedSignal != 0 {
+                display.finish()
+                throw ExitStatus(code: 128 + receivedSignal)
+            }
+            guard let parts = try source.next() else { break }
+            display.show(.step(try learner.step(parts), of: steps))
+        }
+        display.finish()
+        var record = identity
+        record["options"] = .object(training.identity)
+        try await write(
+            learner.result.recording(record), to: writing.output ?? defaultOutput(for: model, suffix: "-tuned"),
+            writing: writing, common: common, remarks: [], details: ["steps": JSON(steps)])
+    }
+}
+
+extension LocalRouterTraining.Target: ExpressibleByArgument {}
 
 extension ParameterSelection: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

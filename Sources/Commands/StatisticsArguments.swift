@@ -35,27 +35,33 @@ struct StatisticsArguments: ParsableArguments {
     /// Reads or measures the statistics.
     ///
     /// - Throws: `CheckpointError` where they are another model's, or the text cannot be read.
-    func statistics(_ checkpoint: Checkpoint, _ writing: WritingOptions, _ common: CommonOptions) throws
-        -> ExpertStatisticsFile
-    {
-        let result: ExpertStatisticsFile
+    func statistics(
+        _ checkpoint: Checkpoint, _ writing: WritingOptions, _ common: CommonOptions
+    ) throws -> ExpertStatisticsFile {
         if let stats {
-            result = try ExpertStatisticsFile(path: stats)
-        } else {
-            var options = reading.options
-            options.tokenLimit = tokens
-            let display = StageDisplay(isQuiet: common.quiet)
-            defer { display.finish() }
-            result = try StatisticsPass.run(
-                checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
-                options: options, workers: writing.workers(), memory: writing.memory.bytes
-            ) { domain, tokens in
-                if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
-                display.show("measuring on \(domain): \(countText(tokens)) tokens")
-            }
+            let result = try ExpertStatisticsFile(path: stats)
+            try result.check(checkpoint)
+            return result
         }
-        try result.check(checkpoint)
-        return result
+        return try measureStatistics(checkpoint, data, tokens: tokens, reading, writing, common)
+    }
+}
+
+/// Runs a mixture over text and finds out about its experts.
+func measureStatistics(
+    _ checkpoint: Checkpoint, _ data: [String], tokens: Int, _ reading: DataArguments, _ writing: WritingOptions,
+    _ common: CommonOptions
+) throws -> ExpertStatisticsFile {
+    var options = reading.options
+    options.tokenLimit = tokens
+    let display = StageDisplay(isQuiet: common.quiet)
+    defer { display.finish() }
+    return try StatisticsPass.run(
+        checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
+        options: options, workers: writing.workers(), memory: writing.memory.bytes
+    ) { domain, tokens in
+        if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+        display.show("measuring on \(domain): \(countText(tokens)) tokens")
     }
 }
 

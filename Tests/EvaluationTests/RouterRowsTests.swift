@@ -6,6 +6,7 @@ import Numerics
 import Safetensors
 import TestSupport
 import Testing
+import Tokenizers
 import Transforms
 
 /// Rows of routers measured on text and prompts. The model is Tests/Fixtures/tasks, with a byte-level tokenizer of as many
