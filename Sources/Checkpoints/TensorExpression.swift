@@ -149,7 +149,8 @@ package indirect enum TensorExpression: Sendable {
             return result
         case .picked(let x, .rows, .fixed(let order), _):
             let own = order[rows]
-            guard let first = own.first, let last = own.last, last - first < 2 * own.count else { return [] }
+            // The order need not be ascending: merged experts have the row of their most used one.
+            guard let first = own.min(), let last = own.max(), last - first < 2 * own.count else { return [] }
             return x.needed(rows: first..<last + 1)
         case .picked(_, .rows, .deferred, _), .aligned, .whole: return []
         case .lowRank(let x, let a, let b, let rank, _):

@@ -6,6 +6,14 @@ import Testing
 import Training
 
 @Suite struct LocalRouterTests {
+    /// Four sequences of four domains, each with a token of its own that recurs.
+    private var tokens: [Int32] {
+        (0..<96).map { index -> Int32 in
+            let value: Int = index % 3 == 0 ? 10 + index / 24 : (index * 29 + 5) % 90
+            return Int32(value)
+        }
+    }
+
     private func run(_ target: LocalRouterTraining.Target, steps: Int) throws -> (losses: [Double], result: Checkpoint)
     {
         let decoder = try Decoder(Checkpoint(at: Fixtures.model("mixtral")), workers: Workers(threads: 2), memory: 1)
@@ -14,8 +22,7 @@ import Training
         options.schedule = LearningRateSchedule(shape: .constant, peak: 0.02, steps: steps)
         options.optimizer.weightDecay = 0
         let learner = try LocalRouterTraining(decoder, target, options)
-        // Four sequences of four domains, each with a token of its own that recurs.
-        let ids = (0..<96).map { Int32($0 % 3 == 0 ? 10 + $0 / 24 : ($0 * 29 + 5) % 90) }
+        let ids = tokens
         let batch = MicroBatch(TokenBatch(ids: ids, length: 24), domains: [0, 1, 2, 3])
         var losses: [Double] = []
         for _ in 0..<steps { losses.append(try learner.step([batch]).loss) }
@@ -30,7 +37,7 @@ import Training
         // The rows that are written are those that were learned: begun again, they are no worse.
         let decoder = try Decoder(result, workers: Workers(threads: 1))
         let again = try LocalRouterTraining(decoder, .domain, TrainingOptions())
-        let ids = (0..<96).map { Int32($0 % 3 == 0 ? 10 + $0 / 24 : ($0 * 29 + 5) % 90) }
+        let ids = tokens
         let step = try again.step([MicroBatch(TokenBatch(ids: ids, length: 24), domains: [0, 1, 2, 3])])
         #expect(step.loss <= last + 0.02)
     }
