@@ -6,6 +6,7 @@ import Numerics
 import Safetensors
 import TestSupport
 import Testing
+import Transforms
 
 @Suite struct ModelEvaluatorTests {
     private let folder: TemporaryFolder
@@ -150,5 +151,9 @@ import Testing
             #expect(abs(values[3 * tensor.shape.dimensions[1] + 5] - one) <= 1e-3 * one + 1e-6, "\(tensor.name)")
         }
         #expect(throws: CheckpointError.self) { try FisherInformation(fixture("llama").0) }
+        // densify finds every expert's information under the name that it looks for.
+        var options = DensifyOptions()
+        options.method = .fisher(path)
+        #expect(try !Checkpoint(at: Fixtures.model("mixtral")).densified(options).checkpoint.isMixture)
     }
 }
