@@ -172,19 +172,20 @@ struct DensifyTests {
     @Test("Groups become their weighted, aligned mean, under the router's row of the first")
     func groups() async throws {
         let source = Fixtures.model("qwen3-moe")
-        let groups = [[0, 3], [1], [2, 5, 4]]
+        // Not in the order of their first experts.
+        let groups = [[0, 3], [2, 5, 4], [1]]
         let usage: [Double] = [3, 1, 1, 1, 1, 1]
         let options = PruneOptions(
             size: .experts(3), choice: .groups([0: groups, 1: groups], usage: [0: usage, 1: usage]))
         let path = try await write(Checkpoint(at: source).pruned(options))
         let before = try folder.tensors(source)
         #expect(
-            try folder.tensors(path)["model.layers.0.mlp.experts.1.up_proj.weight"]
+            try folder.tensors(path)["model.layers.0.mlp.experts.2.up_proj.weight"]
                 == before["model.layers.0.mlp.experts.1.up_proj.weight"])
         let rows = try folder.floats(source, "model.layers.0.mlp.gate.weight")
         #expect(
             try folder.floats(path, "model.layers.0.mlp.gate.weight")
-                == [0, 1, 2].flatMap { rows[$0 * 32..<($0 + 1) * 32] })
+                == [0, 2, 1].flatMap { rows[$0 * 32..<($0 + 1) * 32] })
         // Weights 3 and 1 of four, whatever the order of the units: the sum over them does not depend on it.
         let name = "model.layers.0.mlp.experts."
         let merged = try folder.floats(path, "\(name)0.up_proj.weight")
