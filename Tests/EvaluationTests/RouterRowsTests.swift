@@ -87,7 +87,8 @@ struct RouterRowsTests {
     @Test("Clusters of domains that lie apart are the domains")
     func centroids() throws {
         try folder.write("a.txt", Array(String(repeating: "a", count: 2000).utf8))
-        try folder.write("b.txt", Array(String(repeating: "9 ", count: 1000).utf8))
+        // One letter each: a domain of two kinds of tokens need not be one cluster.
+        try folder.write("b.txt", Array(String(repeating: "9", count: 2000).utf8))
         let data = "a=\(folder.path)/a.txt,b=\(folder.path)/b.txt"
         let domain = try rows(recipe(2), "domain:\(data)")
         let clusters = try rows(recipe(2), "centroids:\(data)")
@@ -95,7 +96,7 @@ struct RouterRowsTests {
             let other = try #require(clusters[layer])
             let dot = zip(own, other).reduce(0) { $0 + $1.0 * $1.1 }
             let norms = own.reduce(0) { $0 + $1 * $1 } * other.reduce(0) { $0 + $1 * $1 }
-            #expect(dot / norms.squareRoot() > 0.5, "\(layer): of the same direction, where chance has any")
+            #expect(dot / norms.squareRoot() > 0.7, "\(layer)")
         }
         #expect(try rows(recipe(2), "centroids:\(folder.path)/a.txt").count == 2)
     }
