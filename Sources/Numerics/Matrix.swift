@@ -76,35 +76,46 @@ package final class Matrix: @unchecked Sendable {
 }
 
 /// Memory of matrices that are gone, for those to come: the system's fresh pages cost as much as the arithmetic on them.
+///
+/// What is kept and what is in use together never exceed the most that was ever in use at once, so that a program's peak
+/// is that of its matrices, and a loop that does the same again gets no fresh page.
 package enum MatrixMemory {
     private struct State {
         var free: [Int: [UInt]] = [:]
         var freeBytes = 0
         var usedBytes = 0
         var peakBytes = 0
-        var limit = 256 << 20
+
+        /// Memory of a size that nobody uses now.
+        mutating func reuse(_ capacity: Int) -> UInt? {
+            usedBytes += capacity
+            guard let found = free[capacity]?.popLast() else {
+                peakBytes = max(peakBytes, usedBytes)
+                return nil
+            }
+            freeBytes -= capacity
+            peakBytes = max(peakBytes, usedBytes)
+            return found
+        }
+
+        /// What has to go so that no more is held than was ever in use, the largest pieces first.
+        mutating func excess() -> [(capacity: Int, address: UInt)] {
+            var result: [(capacity: Int, address: UInt)] = []
+            while usedBytes + freeBytes > peakBytes, let capacity = free.keys.max() {
+                guard let address = free[capacity]?.popLast() else {
+                    free[capacity] = nil
+                    continue
+                }
+                freeBytes -= capacity
+                result.append((capacity, address))
+            }
+            return result
+        }
     }
     private static let state = Mutex(State())
 
-    /// What may be kept for matrices to come, in bytes.
-    package static func keep(atMost bytes: Int) {
-        state.withLock { $0.limit = bytes }
-        trim()
-    }
-
     /// The bytes of all matrices, and the most they ever were.
     package static var usage: (current: Int, peak: Int) { state.withLock { ($0.usedBytes, $0.peakBytes) } }
-
-    /// Gives all memory that no matrix uses back to the system.
-    package static func trim() {
-        let all = state.withLock { state in
-            let all = state.free
-            state.free = [:]
-            state.freeBytes = 0
-            return all
-        }
-        for (capacity, addresses) in all { for address in addresses { release(address, capacity) } }
-    }
 
     /// Sizes are rounded up to an eighth of a power of two, so that matrices of similar sizes share memory.
     private static func rounded(_ count: Int) -> Int {
@@ -115,17 +126,16 @@ package enum MatrixMemory {
 
     fileprivate static func take(_ count: Int) -> (UnsafeMutablePointer<Float>, Int) {
         let capacity = rounded(count)
-        let address: UInt? = state.withLock { state in
-            state.usedBytes += capacity
-            state.peakBytes = max(state.peakBytes, state.usedBytes)
-            guard let found = state.free[capacity]?.popLast() else { return nil }
-            state.freeBytes -= capacity
-            return found
+        let (address, excess) = state.withLock { state in
+            let found = state.reuse(capacity)
+            return (found, found == nil ? state.excess() : [])
         }
+        for piece in excess { release(piece.address, piece.capacity) }
         if let address, let pointer = UnsafeMutablePointer<Float>(bitPattern: address) { return (pointer, capacity) }
         if capacity >= mappedFrom {
             let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if let pointer, pointer != MAP_FAILED {
+                if capacity >= hugeFrom { madvise(pointer, capacity, Int32(MADV_HUGEPAGE)) }
                 return (pointer.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
             }
         }
@@ -134,18 +144,16 @@ package enum MatrixMemory {
     }
 
     fileprivate static func giveBack(_ pointer: UnsafeMutablePointer<Float>, _ capacity: Int) {
-        let address = UInt(bitPattern: pointer)
-        let isKept = state.withLock { state in
+        state.withLock { state in
             state.usedBytes -= capacity
-            guard state.freeBytes + capacity <= state.limit else { return false }
-            state.free[capacity, default: []].append(address)
+            state.free[capacity, default: []].append(UInt(bitPattern: pointer))
             state.freeBytes += capacity
-            return true
         }
-        if !isKept { release(address, capacity) }
     }
 
     private static let mappedFrom = 256 << 10
+    /// From here on a matrix is worth pages of 2 MiB: packing the operands of a product misses fewer translations.
+    private static let hugeFrom = 4 << 20
 
     private static func release(_ address: UInt, _ capacity: Int) {
         guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else { return }
