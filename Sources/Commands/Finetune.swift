@@ -59,10 +59,11 @@ struct Finetune: AsyncParsableCommand {
         var student = try Decoder(
             Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)
         if routerInit == .domain {
-            let rows = try DomainRouterRows.rows(
-                student, DataSource.parse(training.data), length: training.length, options: data.options,
-                tokenLimit: 32_768, encoder: data.encoder(model, student), tokensAtOnce: training.partTokens,
-                deviation: 1)
+            var options = data.options
+            options.tokenLimit = options.tokenLimit ?? 32_768
+            let rows = try RouterInputs(student).domainRows(
+                DataSource.parse(training.data), length: training.length, options: options,
+                encoder: data.encoder(model, student), tokensAtOnce: training.partTokens, deviation: 1)
             student = try Decoder(
                 student.checkpoint.replacingRouters(rows), workers: workers, memory: writing.memory.bytes, topK: topK)
         }

@@ -156,7 +156,7 @@ struct Merge: AsyncParsableCommand {
         pass.options = reading.options
         pass.options.tokenLimit = routerTokens
         pass.takesBytes = reading.tokenizer == "bytes"
-        let display = StageDisplay(isQuiet: common.quiet)
+        let display = StatusLine(isQuiet: common.quiet)
         defer { display.finish() }
         pass.progress = { stage in
             if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }

@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 import Safetensors
 import Synchronization
 
@@ -8,16 +7,10 @@ final class ProgressBar: Sendable {
     private struct State {
         var started: Double?
         var startDone = 0
-        var lastLine = 0.0
-        var drawn = false
         var phase = ""
     }
     private let state = Mutex(State())
-    private let isTerminal: Bool
-
-    init() {
-        isTerminal = isatty(STDERR_FILENO) == 1
-    }
+    private let line = StatusLine()
 
     /// A checkpoint's writing.
     func update(_ progress: WriteProgress) {
@@ -38,51 +31,27 @@ final class ProgressBar: Sendable {
     func update(
         _ phase: String, label: String? = nil, done: Int, total: Int, text: String? = nil, unit: (Int) -> String
     ) {
-        state.withLock { state in
-            let now = monotonicSeconds()
+        let now = monotonicSeconds()
+        let (started, startDone) = state.withLock { state in
             if state.started == nil || state.phase != phase {
-                state.started = now
-                state.startDone = done
-                state.phase = phase
-                state.lastLine = now
+                state = State(started: now, startDone: done, phase: phase)
             }
-            // Nobody reads more than ten a second.
-            if isTerminal, state.drawn, now - state.lastLine < 0.1, done < total { return }
-            let elapsed = now - (state.started ?? now)
-            let rate = elapsed > 0.2 ? Double(done - state.startDone) / elapsed : 0
-            let left = rate > 0 ? Double(total - done) / rate : 0
-            let share = total > 0 ? Double(done) / Double(total) : 1
-            var line = "\(label ?? phase) \(Int(share * 100))%  \(unit(done)) of \(unit(total))"
-            if rate > 0 { line += "  \(unit(Int(rate)))/s  \(durationText(left)) left" }
-            if let text { line = text }
-            if isTerminal {
-                let width = 24
-                let filled = min(width, Int(share * Double(width)))
-                let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-                standardError("\r\u{1B}[2K\(bar) \(line)")
-                state.drawn = true
-                state.lastLine = now
-            } else if now - state.lastLine >= 5 {
-                standardError(line + "\n")
-                state.lastLine = now
-            }
+            return (state.started ?? now, state.startDone)
         }
+        let share = total > 0 ? Double(done) / Double(total) : 1
+        func words() -> String {
+            if let text { return text }
+            let elapsed = now - started
+            let rate = elapsed > 0.2 ? Double(done - startDone) / elapsed : 0
+            var words = "\(label ?? phase) \(Int(share * 100))%  \(unit(done)) of \(unit(total))"
+            if rate > 0 { words += "  \(unit(Int(rate)))/s  \(durationText(Double(total - done) / rate)) left" }
+            return words
+        }
+        line.show(words(), share: share)
     }
 
     /// Removes the bar.
-    func finish() {
-        state.withLock { state in
-            if state.drawn { standardError("\r\u{1B}[2K") }
-            state.drawn = false
-        }
-    }
-}
-
-/// Seconds of a clock that only moves forward.
-func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    func finish() { line.finish() }
 }
 
 /// "42 s", "3 min 20 s", "1 h 5 min".

@@ -54,7 +54,7 @@ func measureStatistics(
 ) throws -> ExpertStatisticsFile {
     var options = reading.options
     options.tokenLimit = tokens
-    let display = StageDisplay(isQuiet: common.quiet)
+    let display = StatusLine(isQuiet: common.quiet)
     defer { display.finish() }
     return try StatisticsPass.run(
         checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
@@ -68,30 +68,4 @@ func measureStatistics(
 extension WritingOptions {
     /// Threads for a model's pass.
     func workers() -> Workers { Workers(threads: threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
-}
-
-/// Says on standard error what is being done: in one line on a terminal, every few seconds elsewhere.
-final class StageDisplay {
-    private let isQuiet: Bool
-    private let isTerminal = isatty(STDERR_FILENO) == 1
-    private var lastShown: Double?
-    private var isDrawn = false
-
-    init(isQuiet: Bool) { self.isQuiet = isQuiet }
-
-    func show(_ text: String) {
-        let now = monotonicSeconds()
-        let last = lastShown ?? now
-        lastShown = lastShown ?? now
-        guard !isQuiet, now - last >= (isTerminal ? 0.2 : 5) else { return }
-        lastShown = now
-        isDrawn = isTerminal
-        standardError(isTerminal ? "\r\u{1B}[2K\(text)" : text + "\n")
-    }
-
-    /// Removes the line.
-    func finish() {
-        if isDrawn { standardError("\r\u{1B}[2K") }
-        isDrawn = false
-    }
 }

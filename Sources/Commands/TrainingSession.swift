@@ -87,9 +87,29 @@ struct TrainingSession {
         }
         let after = outcome == .stoppedEarly ? try heldOut?.losses(student).losses ?? [] : run.lastLosses
         if !after.isEmpty { say("Held out after:  \(text(after)).") }
-        try await writeResult(trainer, before, after)
+        do {
+            if writing.resume { try discardUnfinishedResult() }
+            try await writeResult(trainer, before, after)
+        } catch {
+            // First, for the state needs the room.
+            try? discardUnfinishedResult()
+            let isKept = (try? run.keep()) != nil
+            display.finish()
+            if !common.quiet, isKept || fileExists(run.statePath) {
+                standardError(
+                    isKept
+                        ? "moe-tool: the training is done and its state is saved: --resume writes the result\n"
+                        : "moe-tool: the state saved before is kept in \(run.statePath)\n")
+            }
+            throw error
+        }
         run.clean()
         return (before, after)
+    }
+
+    /// Removes what an interrupted writing of the result left: the result is written anew from the training's state.
+    private func discardUnfinishedResult() throws {
+        try WorkFolder(output: output, overwrite: writing.force, resume: true).remove()
     }
 
     private func writeResult(
@@ -169,58 +189,48 @@ func fixed(_ value: Double, _ decimals: Int = 4) -> String {
         + String(repeating: "0", count: decimals - digits.count) + digits
 }
 
-/// Shows a training run on standard error: a line that is redrawn on a terminal, a line every few seconds elsewhere.
-final class TrainingDisplay {
+/// Shows a training run on standard error.
+struct TrainingDisplay {
+    private let line: StatusLine
     private let isQuiet: Bool
-    private let isTerminal = isatty(STDERR_FILENO) == 1
     private let first: Int
     private let started = monotonicSeconds()
-    private var lastLine = 0.0
-    private var isDrawn = false
 
     init(isQuiet: Bool, first: Int) {
         self.isQuiet = isQuiet
         self.first = first
+        line = StatusLine(isQuiet: isQuiet)
     }
 
     func show(_ event: TrainingRun.Event) {
-        guard !isQuiet else { return }
         switch event {
         case .step(let step, let total): show(step, total)
         case .evaluated(let step, let losses):
-            finish()
             let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
             let text = losses.map { "\($0.domain) \(fixed($0.loss))" }.joined(separator: ", ")
-            standardError("step \(step): held out \(text), mean \(fixed(mean))\n")
-        case .saved(let step, let path):
-            finish()
-            standardError("step \(step): state saved in \(path)\n")
+            say("step \(step): held out \(text), mean \(fixed(mean))")
+        case .saved(let step, let path): say("step \(step): state saved in \(path)")
+        case .notSaved(let step, let error):
+            say("step \(step): the state could not be saved, training goes on and saves again later: \(error)")
         }
     }
 
     private func show(_ step: StepMetrics, _ total: Int) {
-        let now = monotonicSeconds()
         let done = step.step + 1
-        let left = (now - started) / Double(max(done - first, 1)) * Double(total - done)
+        let left = (monotonicSeconds() - started) / Double(max(done - first, 1)) * Double(total - done)
         var text = "step \(done) of \(total)  loss \(fixed(step.loss))"
         if let aux = step.aux { text += "  balance \(fixed(aux, 3))" }
         if let kl = step.kl { text += "  kl \(fixed(kl, 3))" }
         text += "  \(Int(step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
-        if isTerminal {
-            let width = 20
-            let filled = min(width, done * width / max(total, 1))
-            let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-            standardError("\r\u{1B}[2K\(bar) \(text)")
-            isDrawn = true
-        } else if now - lastLine >= 5 || done == total {
-            standardError(text + "\n")
-            lastLine = now
-        }
+        line.show(text, share: Double(done) / Double(max(total, 1)), isLast: done == total)
+    }
+
+    private func say(_ text: String) {
+        guard !isQuiet else { return }
+        line.finish()
+        standardError(text + "\n")
     }
 
     /// Removes the line.
-    func finish() {
-        if isDrawn { standardError("\r\u{1B}[2K") }
-        isDrawn = false
-    }
+    func finish() { line.finish() }
 }

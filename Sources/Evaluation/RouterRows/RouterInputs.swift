@@ -1,26 +1,80 @@
 import Checkpoints
-import Models
+package import Models
 import Numerics
+import Safetensors
+import Transforms
 
 /// What the routers of a mixture see, before their rows are known: the residual stream after the norm, with all experts
 /// taking part alike.
 ///
 /// On the real branches of the project's reference models this gives rows that route held-out text better than inputs
 /// measured with each domain's tokens sent to its own expert, and as well as a second pass under the first one's rows.
-struct RouterInputs {
-    let decoder: Decoder
+package struct RouterInputs {
+    package let decoder: Decoder
     private let scale: Float
 
-    init(_ decoder: Decoder) throws {
+    /// - Throws: `CheckpointError` for a dense model.
+    package init(_ decoder: Decoder) throws {
         guard let mixture = decoder.configuration.mixture else {
-            throw CheckpointError(.internalFailure, message: "routers' inputs are those of a mixture")
+            throw CheckpointError(
+                .incompatible, message: "routers' inputs are those of a mixture, and the model is dense")
         }
         self.decoder = decoder
         scale = mixture.router.scale
     }
 
-    func run(_ batch: TokenBatch, _ observer: any ForwardObserver) throws {
+    /// Runs a batch with all experts taking part alike.
+    package func run(_ batch: TokenBatch, _ observer: any ForwardObserver) throws {
         _ = try decoder.forward(batch, observer: observer, gating: EqualGating(scale: scale))
+    }
+
+    /// Runs a domain's text in batches of windows.
+    ///
+    /// - Parameters:
+    ///   - options: with the most tokens that are read.
+    ///   - progress: asked before each batch whether to go on.
+    func run(
+        _ source: DataSource, length: Int, options: DataOptions, encoder: TextEncoder, tokensAtOnce: Int,
+        _ observer: any ForwardObserver, progress: () throws -> Void
+    ) throws {
+        let reader = try WindowReader(source, length: length, options: options, encoder: encoder)
+        while let windows = try reader.next(atMost: max(1, tokensAtOnce / length)) {
+            try progress()
+            try run(TokenBatch(ids: windows.ids, length: length), observer)
+        }
+    }
+
+    /// Routers' rows along what routers see of each domain's text.
+    ///
+    /// - Parameters:
+    ///   - sources: a domain for each expert, in the experts' order.
+    ///   - options: with the most tokens that are read of each.
+    ///   - deviation: the standard deviation of the logits of the domains' means.
+    ///   - progress: told the domain that is being read, and asked whether to go on.
+    /// - Returns: `[experts, hidden]` by mixture layer, row by row.
+    /// - Throws: `CheckpointError` where the domains are not as many as the experts; as `WindowReader` for the text.
+    package func domainRows(
+        _ sources: [DataSource], length: Int, options: DataOptions, encoder: TextEncoder, tokensAtOnce: Int,
+        deviation: Double, progress: (_ domain: String) throws -> Void = { _ in }
+    ) throws -> [Int: [Float]] {
+        let experts = decoder.configuration.mixture?.experts ?? 0
+        guard sources.count == experts else {
+            throw CheckpointError(
+                .usage,
+                message:
+                    "routers along domains: there are \(sources.count) domains "
+                    + "(\(sources.map { escaped($0.name) }.joined(separator: ", "))) and \(experts) experts: give one "
+                    + "for each, in the experts' order")
+        }
+        var means: [Int: [[Double]]] = [:]
+        for source in sources {
+            let sums = InputSums()
+            try run(
+                source, length: length, options: options, encoder: encoder, tokensAtOnce: tokensAtOnce, sums,
+                progress: { try progress(source.name) })
+            for (layer, mean) in sums.means { means[layer, default: []].append(mean) }
+        }
+        return means.mapValues { RouterValues.domain(means: $0, logitStandardDeviation: deviation) }
     }
 }
 

@@ -165,25 +165,10 @@ package struct RouterRowMeasurement {
     // MARK: Text
 
     private func domainRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
-        let experts = try merged.description.size("experts")
-        var sources = try DataSource.parse(data)
-        guard sources.count == experts else {
-            throw CheckpointError(
-                .usage,
-                message: "--router domain: there are \(sources.count) domains "
-                    + "(\(sources.map { escaped($0.name) }.joined(separator: ", "))) and \(experts) experts: give one for each"
-            )
-        }
-        sources = ordered(sources)
-        let inputs = try RouterInputs(Decoder(merged, workers: workers, memory: memory))
-        let encoder = try TextEncoder(for: merged, bytes: takesBytes)
-        var means: [Int: [[Double]]] = [:]
-        for source in sources {
-            let sums = InputSums()
-            try forEachBatch(source, encoder, merged) { try inputs.run($0, sums) }
-            for (layer, mean) in sums.means { means[layer, default: []].append(mean) }
-        }
-        return means.mapValues { RouterValues.domain(means: $0, logitStandardDeviation: recipe.logitDeviation) }
+        try RouterInputs(Decoder(merged, workers: workers, memory: memory)).domainRows(
+            ordered(DataSource.parse(data)), length: length(merged), options: limited,
+            encoder: TextEncoder(for: merged, bytes: takesBytes), tokensAtOnce: Self.tokensPerBatch,
+            deviation: recipe.logitDeviation, progress: progress)
     }
 
     /// Domains in the order of the models where they have the models' names; else as they are.
@@ -203,12 +188,13 @@ package struct RouterRowMeasurement {
         let encoder = try TextEncoder(for: merged, bytes: takesBytes)
         let perToken = 4 * decoder.configuration.hidden * max(layers(merged).count, 1)
         let kept = max(experts * 8, min(Self.samples, memory / 4 / perToken))
-        let limit = options.tokenLimit ?? Self.tokensPerDomain
-        let samples = InputSamples(every: max(1, limit * sources.count / kept))
+        let samples = InputSamples(every: max(1, (limited.tokenLimit ?? 0) * sources.count / kept))
         /// How many samples there are after each domain.
         var ends: [Int] = []
         for source in sources {
-            try forEachBatch(source, encoder, merged) { try inputs.run($0, samples) }
+            try inputs.run(
+                source, length: length(merged), options: limited, encoder: encoder,
+                tokensAtOnce: Self.tokensPerBatch, samples, progress: { try progress(source.name) })
             ends.append(samples.rows.values.first?.count ?? 0)
         }
         var result: [Int: [Float]] = [:]
@@ -240,17 +226,15 @@ package struct RouterRowMeasurement {
         return linearAssignment(costs, count: experts)
     }
 
-    private func forEachBatch(
-        _ source: DataSource, _ encoder: TextEncoder, _ merged: Checkpoint, _ body: (TokenBatch) throws -> Void
-    ) throws {
+    private var limited: DataOptions {
         var options = options
         options.tokenLimit = options.tokenLimit ?? Self.tokensPerDomain
+        return options
+    }
+
+    /// Windows as long as the model's positions allow.
+    private func length(_ merged: Checkpoint) throws -> Int {
         let positions = try merged.description.config.int("max_position_embeddings", merged.description.architecture)
-        let length = max(2, min(Self.length, positions ?? Self.length))
-        let reader = try WindowReader(source, length: length, options: options, encoder: encoder)
-        while let windows = try reader.next(atMost: max(1, Self.tokensPerBatch / length)) {
-            try progress(source.name)
-            try body(TokenBatch(ids: windows.ids, length: length))
-        }
+        return max(2, min(Self.length, positions ?? Self.length))
     }
 }

@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 package import Models
 
 /// Scores a model on the texts of domains: the loss of each, and how a mixture routes it.
@@ -60,7 +59,7 @@ package struct ModelEvaluator {
             var score = DomainScore(text.name)
             var all: [Float] = []
             try text.forEachPart(of: batchTokens / text.length) { part in
-                let started = seconds()
+                let started = monotonicSeconds()
                 let passes = max(scorers.count, 1)
                 let context = BatchContext(
                     batch: part.batch, domain: domain, firstToken: part.first * text.length)
@@ -81,7 +80,7 @@ package struct ModelEvaluator {
                     : MixedPredictions.losses(
                         try scorers.enumerated().map { try pass($0, $1) }, predictions: text.length - 1,
                         weights: .posterior)
-                score.seconds += seconds() - started
+                score.seconds += monotonicSeconds() - started
                 score.lossSum += losses.reduce(0) { $0 + Double($1) }
                 score.tokens += losses.count
                 score.bytes += part.bytes
@@ -113,11 +112,5 @@ package struct ModelEvaluator {
 
     private func checkCancelled() throws {
         if isCancelled() { throw CheckpointError(.cancelled, message: "interrupted") }
-    }
-
-    private func seconds() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 }

@@ -55,7 +55,7 @@ package final class LocalRouterTraining {
     /// - Returns: the mean over layers of what they minimise, before the update.
     /// - Throws: `CheckpointError` where there are not as many domains as experts, or a loss is not finite.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
-        let started = monotonic()
+        let started = monotonicSeconds()
         for gradient in gradients.values { gradient.values.update(repeating: 0, count: gradient.count) }
         var (loss, tokens, squares) = (0.0, 0, 0.0)
         for part in parts {
@@ -69,7 +69,7 @@ package final class LocalRouterTraining {
             let observer = Observer { record in
                 loss += self.add(record, domains, share: 1 / Double(parts.count))
             }
-            try DomainRouterRows.run(decoder, part.batch, observer)
+            try RouterInputs(decoder).run(part.batch, observer)
             tokens += part.batch.ids.count
         }
         let rate = options.schedule.rate(at: step)
@@ -88,7 +88,7 @@ package final class LocalRouterTraining {
         step += 1
         return StepMetrics(
             step: step - 1, loss: loss / Double(max(weights.count, 1)), gradientNorm: squares.squareRoot(),
-            learningRate: rate, tokensPerSecond: Double(tokens) / max(monotonic() - started, 1e-9))
+            learningRate: rate, tokensPerSecond: Double(tokens) / max(monotonicSeconds() - started, 1e-9))
     }
 
     /// Adds a layer's gradient, and gives its loss.

@@ -122,7 +122,7 @@ package final class MixtureLearner {
     ///
     /// - Throws: `CheckpointError` where the loss is not finite.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
-        let started = monotonic()
+        let started = monotonicSeconds()
         try apply()
         let predictions = parts.reduce(0) { $0 + $1.batch.count * max($1.batch.length - 1, 0) }
         for layer in layers {
@@ -156,7 +156,7 @@ package final class MixtureLearner {
         step += 1
         return StepMetrics(
             step: step - 1, loss: loss, kl: divergence, gradientNorm: norm, learningRate: rate,
-            tokensPerSecond: Double(tokens) / max(monotonic() - started, 1e-9))
+            tokensPerSecond: Double(tokens) / max(monotonicSeconds() - started, 1e-9))
     }
 
     /// `d alpha_i = (1 - lambda) s_i (<dW, W_i> - sum_j s_j <dW, W_j>)`
@@ -178,11 +178,4 @@ package final class MixtureLearner {
             gradient[index, expert] = Float(Double((1 - lambda) * shares[expert]) * (products[expert] - mean))
         }
     }
-}
-
-/// Seconds of a clock that only moves forward.
-func monotonic() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

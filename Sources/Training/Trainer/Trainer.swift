@@ -127,7 +127,7 @@ package final class Trainer {
     /// - Returns: what it measured, before the update.
     /// - Throws: `CheckpointError` where the loss or a gradient is not finite: the parameters are then as they were.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
-        let started = monotonic()
+        let started = monotonicSeconds()
         for gradient in gradients { gradient.values.update(repeating: 0, count: gradient.count) }
         let predictions = parts.reduce(0) { $0 + $1.batch.count * max($1.batch.length - 1, 0) }
         guard predictions > 0 else { throw CheckpointError(.usage, message: "a step has no token to predict") }
@@ -150,7 +150,8 @@ package final class Trainer {
         let metrics = StepMetrics(
             step: step, loss: sums.loss, aux: options.balance.loss == nil ? nil : sums.auxiliary,
             z: student.configuration.mixture == nil ? nil : sums.z, kl: teacher == nil ? nil : sums.divergence,
-            gradientNorm: norm, learningRate: rate, tokensPerSecond: Double(tokens) / max(monotonic() - started, 1e-9))
+            gradientNorm: norm, learningRate: rate,
+            tokensPerSecond: Double(tokens) / max(monotonicSeconds() - started, 1e-9))
         step += 1
         return metrics
     }

@@ -41,6 +41,8 @@ package final class TrainingRun {
         case step(StepMetrics, of: Int)
         case evaluated(step: Int, [HeldOutLoss])
         case saved(step: Int, path: String)
+        /// The state before stays; the run goes on.
+        case notSaved(step: Int, any Error)
     }
 
     /// How a run ended.
@@ -123,14 +125,18 @@ package final class TrainingRun {
     ///
     /// - Throws: `CheckpointError` where a loss or gradient is not finite: the state of the step before is then saved.
     package func run() throws -> Outcome {
-        let started = monotonic()
+        let started = monotonicSeconds()
         var lastSave = started
         while trainer.step < options.steps {
+            if let patience = options.patience, evaluationsSinceBest >= patience {
+                try finish()
+                return .stoppedEarly
+            }
             if isCancelled() {
                 try save()
                 return .interrupted
             }
-            if let limit = options.seconds, monotonic() - started >= limit { break }
+            if let limit = options.seconds, monotonicSeconds() - started >= limit { break }
             // What was drawn and not trained on must be drawn again after a failure.
             let position = source.position
             guard let parts = try source.next() else { break }
@@ -146,20 +152,21 @@ package final class TrainingRun {
             onEvent(.step(step, of: options.steps))
             if let every = options.evaluateEvery, trainer.step % every == 0, trainer.step < options.steps {
                 try evaluateNow()
-                if let patience = options.patience, evaluationsSinceBest >= patience {
-                    try finish()
-                    return .stoppedEarly
-                }
             }
-            if monotonic() - lastSave >= options.saveEvery {
-                try save()
-                lastSave = monotonic()
+            if monotonicSeconds() - lastSave >= options.saveEvery {
+                // A full disk may have room again at the next save, and the state before stays: ending here would lose
+                // more than going on.
+                do { try save() } catch { onEvent(.notSaved(step: trainer.step, error)) }
+                lastSave = monotonicSeconds()
             }
         }
         try evaluateNow()
         try finish()
         return .finished
     }
+
+    /// Saves the state of a run that has ended and whose result cannot be written: resuming it writes the result.
+    package func keep() throws { try save() }
 
     /// Removes what only an unfinished run needs; the output is there.
     package func clean() {
