@@ -45,8 +45,8 @@ struct BudgetTests {
         }
     }
 
-    // Table 2 of 2502.05172: the best number of experts with 16k tokens of context, in 24, 80 and 640 GB. The paper does
-    // not say how depth grows with width; at 64 nine of its twelve entries come out, and three a step away.
+    // Table 2 of 2502.05172: the best number of experts with 16k tokens of context, in 24, 80 and 640 GB. With the
+    // width 64 times the number of layers nine of its twelve entries come out, and three a step away.
     @Test(
         "With limited memory the best number of experts is the paper's, or next to it",
         arguments: [
