@@ -17,7 +17,9 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
-        .target(name: "Formats", path: "Formats", exclude: ["schemas"], resources: [.embedInCode("architectures")]),
+        .target(
+            name: "Formats", path: "Formats", exclude: ["schemas"],
+            resources: [.embedInCode("architectures"), .embedInCode("hardware")]),
         .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CPlatform"),
@@ -45,6 +47,8 @@ let package = Package(
                 "Transforms",
             ]),
         .target(
+            name: "Planning", dependencies: ["Checkpoints", "Formats", "Numerics", "Safetensors", "Transforms"]),
+        .target(
             name: "MoEToolkit",
             dependencies: [
                 "Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms",
@@ -52,9 +56,8 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Safetensors",
-                "Tokenizers",
-                "Training", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Planning", "Safetensors",
+                "Tokenizers", "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
@@ -79,6 +82,9 @@ let package = Package(
             dependencies: [
                 "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Training",
             ]),
+        .testTarget(
+            name: "PlanningTests",
+            dependencies: ["Checkpoints", "Planning", "Safetensors", "TestSupport", "Transforms"]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,4 +1,4 @@
-/// What is on disk, as data: a file for each model family, embedded in the binary.
+/// What is on disk, as data: a file for each model family and each device, embedded in the binary.
 package enum Formats {
     /// The families' `model_type`s: the dense ones, then the mixtures of experts.
     package static let families = [
@@ -28,6 +28,21 @@ package enum Formats {
         case "deepseek_v2": PackageResources.deepseek_v2_json
         case "deepseek_v3": PackageResources.deepseek_v3_json
         case "gpt_oss": PackageResources.gpt_oss_json
+        default: nil
+        }
+    }
+
+    /// The devices that inference can be planned for, by the names that the command line has for them.
+    package static let devices = ["A100-40", "A100-80", "H100", "H200", "CPU"]
+
+    /// The file that describes a device.
+    package static func hardware(_ device: String) -> [UInt8]? {
+        switch device {
+        case "A100-40": PackageResources.a100_40_json
+        case "A100-80": PackageResources.a100_80_json
+        case "H100": PackageResources.h100_json
+        case "H200": PackageResources.h200_json
+        case "CPU": PackageResources.cpu_json
         default: nil
         }
     }

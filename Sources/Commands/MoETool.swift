@@ -22,7 +22,8 @@ public struct MoETool: AsyncParsableCommand {
         version: ToolVersion.current,
         subcommands: [
             Upcycle.self, Merge.self, Densify.self, Prune.self, Inspect.self, Convert.self, Compare.self,
-            Finetune.self, Train.self, Distill.self, Evaluate.self, Forward.self, Generate.self, TokenizerCommand.self,
+            Finetune.self, Train.self, Distill.self, Evaluate.self, Forward.self, Generate.self, Plan.self,
+            TokenizerCommand.self,
         ])
 
     /// An instance that only prints help.

@@ -1,0 +1,174 @@
+import ArgumentParser
+import Checkpoints
+import Planning
+import Safetensors
+
+struct PlanCost: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cost", abstract: "What serving a model costs, over the number of devices.",
+        discussion: """
+            Memory of weights, keys and values, the largest batch, latencies, throughput and dollars per million tokens, by \
+            the model of Yun et al. (arXiv:2404.02852). The model is a checkpoint, or -N and -E in the shape of a law's \
+            models. Latencies are those of a roofline, the slower of memory and arithmetic at the shares of peak that the \
+            device's description has, without communication; or measured ones, from a table with the columns phase \
+            (prefill or decode), devices, batch, seconds and, for several models, parameters. * marks the cheapest.
+
+              moe-tool plan cost mixtral-8x7b --hardware H100
+              moe-tool plan cost -N 7B -E 8 --hardware A100-80 --prompt-tokens 1000 --output-tokens 500
+              moe-tool plan cost mixtral-8x7b --hardware mine.json --latencies measured.csv
+            """)
+
+    @Argument(help: "A checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    var checkpoint: String?
+
+    @Option(name: [.customShort("N"), .long], help: "Or N of a model of the law's shape, as the law counts it.")
+    var parameters: Quantity?
+
+    @Option(name: [.customShort("E"), .long], help: "Experts of that model.")
+    var experts = Quantity(value: 1)
+
+    @OptionGroup var law: LawArguments
+    @OptionGroup var shape: ShapeArguments
+    @OptionGroup var serving: ServingArguments
+
+    @Option(help: "Bytes of a parameter, and of an element of keys and values; by default as stored, or 2.")
+    var bytesPerParameter: Quantity?
+
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        let plan = try serving.plan()
+        if let bytes = bytesPerParameter?.value, !(bytes >= 0.1 && bytes <= 16) {
+            throw usage("--bytes-per-parameter \(numberText(bytes)): a number from 0.1 to 16 is needed")
+        }
+        let sizes: ModelSizes
+        var bytes = bytesPerParameter?.value ?? 2
+        switch (checkpoint, parameters) {
+        case (let path?, nil):
+            let source = try Checkpoint(at: path)
+            let counted = try CheckpointSizes(of: source)
+            sizes = counted.model()
+            bytes = bytesPerParameter?.value ?? counted.bytes / max(counted.total, 1)
+        case (nil, let parameters?):
+            guard parameters.value >= 1, parameters.value <= 1e18, experts.value >= 1, experts.value <= 1e6 else {
+                throw usage("-N must be from 1 to 1e18, and -E from 1 to 1e6")
+            }
+            let named = law.law.hasSuffix(".json") ? nil : PublishedLaw.named(law.law)?.shape
+            let base = try named ?? law.chosen().shape
+            sizes = try shape.shape(base).model(parameters: parameters.value, experts: experts.value)
+        default: throw usage("give a checkpoint, or -N")
+        }
+        let model = ServedModel(
+            sizes: sizes, bytesPerParameter: bytes, promptTokens: serving.promptTokens.value,
+            outputTokens: serving.outputTokens.value)
+        let estimates = plan.estimates(model)
+        let cheapest = plan.cheapest(model)
+        guard let cheapest else {
+            throw PlanRefusal.notServed(model, plan)
+        }
+        if common.json {
+            try standardOutput(JSON.object(json(model, plan, estimates, cheapest)).serialized())
+            return
+        }
+        var summary = TextTable([.left, .left])
+        summary.add(
+            "parameters",
+            "\(shortText(sizes.total))"
+                + (sizes.active < sizes.total ? ", \(shortText(sizes.active)) active per token" : ""))
+        summary.add("weights", bytesText(model.weightBytes))
+        summary.add(
+            "keys, values",
+            "\(bytesText(model.keyValueBytes)) a token, \(bytesText(model.requestBytes)) a request on average")
+        summary.add("latencies", plan.latencies == nil ? "roofline of \(plan.hardware.name), not measured" : "measured")
+        var table = TextTable([.right, .right, .right, .right, .right, .right, .right])
+        table.add("devices", "batch", "first token", "prefill", "decode", "tokens/s", "$ per 1M tokens")
+        for estimate in estimates {
+            table.add(
+                "\(estimate.devices)", shortText(estimate.batch), milliseconds(estimate.firstTokenSeconds),
+                milliseconds(estimate.prefillSeconds), milliseconds(estimate.decodeSeconds),
+                shortText(estimate.tokensPerSecond),
+                numberText(estimate.dollarsPerMillionTokens) + (estimate.devices == cheapest.devices ? "*" : " "))
+        }
+        try standardOutput(summary.text + "\n" + table.text, terminator: "")
+    }
+
+    private func milliseconds(_ seconds: Double) -> String { "\(numberText(seconds * 1000)) ms" }
+
+    private func json(
+        _ model: ServedModel, _ plan: ServingPlan, _ estimates: [ServingPlan.Estimate], _ cheapest: ServingPlan.Estimate
+    ) -> JSONObject {
+        [
+            "hardware": .string(plan.hardware.name), "latencies": plan.latencies == nil ? "roofline" : "measured",
+            "model": .object(model.sizes.json), "weight_bytes": JSON(model.weightBytes),
+            "key_value_bytes_per_token": JSON(model.keyValueBytes),
+            "key_value_bytes_per_request": JSON(model.requestBytes), "cheapest_devices": JSON(cheapest.devices),
+            "estimates": .array(estimates.map { .object($0.json) }),
+        ]
+    }
+}
+
+/// Devices, requests, latencies.
+struct ServingArguments: ParsableArguments {
+    @Option(help: "A100-40, A100-80, H100, H200, CPU, or a .json file of the same form.")
+    var hardware = "A100-80"
+
+    @Option(help: ArgumentHelp("Measured latencies instead of a roofline.", valueName: "file.csv"))
+    var latencies: String?
+
+    @Option(help: "The most devices to consider.")
+    var devices = 8
+
+    @Option(help: "Tokens of a prompt, on average.")
+    var promptTokens = Quantity(value: 512)
+
+    @Option(help: "Tokens of an answer, on average.")
+    var outputTokens = Quantity(value: 256)
+
+    @Option(help: "The largest batch; by default what memory holds.")
+    var maxBatch: Quantity?
+
+    @Option(help: "Dollars for an hour of a device; by default a round figure.")
+    var price: Double?
+
+    func plan() throws -> ServingPlan {
+        guard (1...4096).contains(devices) else {
+            throw usage("--devices \(devices): give a number from 1 to 4096")
+        }
+        let checks =
+            [("--prompt-tokens", promptTokens.value), ("--output-tokens", outputTokens.value)]
+            + (maxBatch.map { [("--max-batch", $0.value)] } ?? [])
+        for (name, value) in checks where !(value >= 1 && value <= 1e9) {
+            throw usage("\(name) \(numberText(value)): a number from 1 to 1e9 is needed")
+        }
+        if let price, !(price >= 0 && price <= 1e6) {
+            throw usage("--price \(numberText(price)): a number from 0 to 1e6 is needed")
+        }
+        var device = try Hardware(named: hardware)
+        if let price { device.dollarsPerHour = price }
+        return ServingPlan(
+            hardware: device, latencies: try latencies.map { try LatencyTable(contentsOf: $0) },
+            largestDeviceCount: devices, largestBatch: maxBatch?.value)
+    }
+}
+
+extension ServingPlan.Estimate {
+    var json: JSONObject {
+        [
+            "devices": JSON(devices), "batch": JSON(batch), "first_token_seconds": JSON(firstTokenSeconds),
+            "prefill_seconds": JSON(prefillSeconds), "decode_seconds": JSON(decodeSeconds),
+            "tokens_per_second": JSON(tokensPerSecond), "dollars_per_million_tokens": JSON(dollarsPerMillionTokens),
+            "memory_bytes": JSON(memoryBytes), "key_value_bytes": JSON(keyValueBytes),
+        ]
+    }
+}
+
+/// Refusals of what the arguments ask for together.
+enum PlanRefusal {
+    static func notServed(_ model: ServedModel, _ plan: ServingPlan) -> CheckpointError {
+        usage(
+            "\(plan.largestDeviceCount) of \(plan.hardware.name) do not serve it: its weights are "
+                + "\(bytesText(model.weightBytes)), a request's keys and values \(bytesText(model.requestBytes))"
+                + (plan.latencies == nil ? "" : ", and the table must have its size and number of devices")
+                + "; raise --devices or choose other --hardware")
+    }
+}
