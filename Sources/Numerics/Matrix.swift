@@ -77,14 +77,16 @@ package final class Matrix: @unchecked Sendable {
 
 /// Memory of matrices that are gone, for those to come: the system's fresh pages cost as much as the arithmetic on them.
 ///
-/// What is kept and what is in use together never exceed the most that was ever in use at once, so that a program's peak
-/// is that of its matrices, and a loop that does the same again gets no fresh page.
+/// What is kept and what is in use together exceed the most that was ever in use at once by no more than a little, so that
+/// a program's peak is that of its matrices, and a loop that does the same again gets no fresh page. The little is for
+/// matrices that are never there together: one would push the other's memory out in each turn.
 package enum MatrixMemory {
     private struct State {
         var free: [Int: [UInt]] = [:]
         var freeBytes = 0
         var usedBytes = 0
         var peakBytes = 0
+        private let slack = 256 << 20
 
         /// Memory of a size that nobody uses now.
         mutating func reuse(_ capacity: Int) -> UInt? {
@@ -98,10 +100,10 @@ package enum MatrixMemory {
             return found
         }
 
-        /// What has to go so that no more is held than was ever in use, the largest pieces first.
+        /// What has to go so that little more is held than was ever in use, the largest pieces first.
         mutating func excess() -> [(capacity: Int, address: UInt)] {
             var result: [(capacity: Int, address: UInt)] = []
-            while usedBytes + freeBytes > peakBytes, let capacity = free.keys.max() {
+            while freeBytes > slack, usedBytes + freeBytes > peakBytes, let capacity = free.keys.max() {
                 guard let address = free[capacity]?.popLast() else {
                     free[capacity] = nil
                     continue
