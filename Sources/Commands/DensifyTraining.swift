@@ -17,7 +17,7 @@ func learnMixture(
     _ mixture: Checkpoint, dense: Checkpoint, lambda: Double, model: String, distillation: DistillationArguments,
     training: TrainingArguments, data: DataArguments, writing: WritingOptions, common: CommonOptions
 ) throws -> [Int: [Double]] {
-    let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    let workers = writing.workers()
     let student = try Decoder(dense, workers: workers, memory: writing.memory.bytes)
     let teacher = try Decoder(mixture, workers: workers, memory: writing.memory.bytes)
     var (source, steps) = try training.source({ try data.encoder(model, student) }, data)

@@ -87,7 +87,7 @@ func distill(
     distillation: DistillationArguments, training: TrainingArguments, data: DataArguments, writing: WritingOptions,
     common: CommonOptions, output: String, identity: JSONObject
 ) async throws {
-    let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+    let workers = writing.workers()
     let teacherDecoder = try Decoder(teacher, workers: workers, memory: writing.memory.bytes)
     let studentDecoder = try Decoder(student, workers: workers, memory: writing.memory.bytes)
     var all = identity
@@ -111,8 +111,8 @@ func distill(
     let share = (start - mean(after)) / gain
     let from = base == nil ? "the student before" : "the base"
     standardError(
-        "Held out, mean: \(from) \(fixed(start)), teacher \(fixed(mean(guide))), student \(fixed(mean(after))): "
+        "Held out, mean: \(from) \(fixedText(start, digits: 4)), teacher \(fixedText(mean(guide), digits: 4)), student \(fixedText(mean(after), digits: 4)): "
             + (gain > 0
-                ? "\(fixed(100 * share, 1)) % of the teacher's gain is kept.\n"
+                ? "\(fixedText(100 * share, digits: 1)) % of the teacher's gain is kept.\n"
                 : "the teacher gains nothing here.\n"))
 }

@@ -55,7 +55,7 @@ struct Finetune: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+        let workers = writing.workers()
         var student = try Decoder(
             Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)
         if routerInit == .domain {
@@ -112,7 +112,9 @@ extension Finetune {
 extension LocalRouterTraining.Target: ExpressibleByArgument {}
 
 extension ParameterSelection: ExpressibleByArgument {
+    /// "router", "all", "experts" ..., or a list of role patterns.
     public init?(argument: String) { self.init(argument) }
 
+    /// What `--help` says where nothing is given.
     public var defaultValueDescription: String { text }
 }

@@ -258,6 +258,7 @@ struct RouterArgument: ExpressibleByArgument, Sendable {
 }
 
 extension MergeMethod: ExpressibleByArgument {
+    /// A method by the name that recipes have for it.
     public init?(argument: String) { self.init(name: argument) }
 }
 

@@ -54,7 +54,7 @@ struct Train: AsyncParsableCommand {
         let dtype = try writing.parsedDType() ?? .f32
         let fresh = try Checkpoint.initialized(settings, dtype: .f32, companions: companions, seed: training.seed)
             .recording(["command": "train", "seed": .number(String(training.seed))])
-        let workers = Workers(threads: writing.threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+        let workers = writing.workers()
         let student = try Decoder(fresh, workers: workers)
         var writing = writing
         writing.dtype = dtype.rawValue

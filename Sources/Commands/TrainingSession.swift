@@ -61,7 +61,7 @@ struct TrainingSession {
             trainer, source, output: output, runOptions, identity: fullIdentity(steps), resumes: writing.resume,
             restarts: writing.force)
         let before = try heldOut?.losses(student).losses ?? []
-        if !before.isEmpty { say("Held out before: \(text(before)).") }
+        if !before.isEmpty { say("Held out before: \(before.text).") }
         let display = TrainingDisplay(isQuiet: common.quiet, first: trainer.step)
         run.isCancelled = { receivedSignal != 0 }
         run.onEvent = { display.show($0) }
@@ -86,14 +86,14 @@ struct TrainingSession {
             say("Stopped early at step \(trainer.step): the parameters are those of the lowest held-out loss.")
         }
         let after = outcome == .stoppedEarly ? try heldOut?.losses(student).losses ?? [] : run.lastLosses
-        if !after.isEmpty { say("Held out after:  \(text(after)).") }
+        if !after.isEmpty { say("Held out after:  \(after.text).") }
         do {
             if writing.resume { try discardUnfinishedResult() }
             try await writeResult(trainer, before, after)
         } catch {
-            // First, for the state needs the room.
-            try? discardUnfinishedResult()
-            let isKept = (try? run.keep()) != nil
+            // First, for the state needs the room. An interrupted writing keeps its work, as its message says.
+            if !(error is ExitStatus) { try? discardUnfinishedResult() }
+            let isKept = (try? run.save()) != nil
             display.finish()
             if !common.quiet, isKept || fileExists(run.statePath) {
                 standardError(
@@ -168,25 +168,18 @@ struct TrainingSession {
             ? "\(max(1, training.batchTokens / training.length) * training.length) tokens" : "the batches given"
     }
 
-    private func text(_ losses: [TrainingRun.HeldOutLoss]) -> String {
-        let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
-        return losses.map { "\($0.domain) \(fixed($0.loss))" }.joined(separator: ", ") + ", mean \(fixed(mean))"
-    }
-
     private func say(_ text: String) {
         if !common.quiet { standardError(text + "\n") }
     }
 }
 
-/// A number with four decimals.
-func fixed(_ value: Double, _ decimals: Int = 4) -> String {
-    guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
-    var scale = 1.0
-    for _ in 0..<decimals { scale *= 10 }
-    let scaled = Int((abs(value) * scale).rounded())
-    let digits = String(scaled % Int(scale))
-    return (value < 0 && scaled > 0 ? "-" : "") + "\(scaled / Int(scale))."
-        + String(repeating: "0", count: decimals - digits.count) + digits
+extension [TrainingRun.HeldOutLoss] {
+    /// "law 3.1, code 2.2, mean 2.65", with four digits.
+    fileprivate var text: String {
+        let mean = reduce(0) { $0 + $1.loss } / Double(Swift.max(count, 1))
+        return map { "\($0.domain) \(fixedText($0.loss, digits: 4))" }.joined(separator: ", ")
+            + ", mean \(fixedText(mean, digits: 4))"
+    }
 }
 
 /// Shows a training run on standard error.
@@ -205,10 +198,7 @@ struct TrainingDisplay {
     func show(_ event: TrainingRun.Event) {
         switch event {
         case .step(let step, let total): show(step, total)
-        case .evaluated(let step, let losses):
-            let mean = losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
-            let text = losses.map { "\($0.domain) \(fixed($0.loss))" }.joined(separator: ", ")
-            say("step \(step): held out \(text), mean \(fixed(mean))")
+        case .evaluated(let step, let losses): say("step \(step): held out \(losses.text)")
         case .saved(let step, let path): say("step \(step): state saved in \(path)")
         case .notSaved(let step, let error):
             say("step \(step): the state could not be saved, training goes on and saves again later: \(error)")
@@ -218,9 +208,9 @@ struct TrainingDisplay {
     private func show(_ step: StepMetrics, _ total: Int) {
         let done = step.step + 1
         let left = (monotonicSeconds() - started) / Double(max(done - first, 1)) * Double(total - done)
-        var text = "step \(done) of \(total)  loss \(fixed(step.loss))"
-        if let aux = step.aux { text += "  balance \(fixed(aux, 3))" }
-        if let kl = step.kl { text += "  kl \(fixed(kl, 3))" }
+        var text = "step \(done) of \(total)  loss \(fixedText(step.loss, digits: 4))"
+        if let aux = step.aux { text += "  balance \(fixedText(aux, digits: 3))" }
+        if let kl = step.kl { text += "  kl \(fixedText(kl, digits: 3))" }
         text += "  \(Int(step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
         line.show(text, share: Double(done) / Double(max(total, 1)), isLast: done == total)
     }

@@ -22,7 +22,60 @@ struct Upcycle: AsyncParsableCommand {
     @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
     var input = "."
 
-    @Option(name: .shortAndLong, help: "Copies of the feed-forward network (with --init partition: parts of it).")
+    @OptionGroup var mixture: MixtureArguments
+
+    @Option(name: .customLong("init"), help: "What the experts start from: copy, noise:0.01, drop:0.5 or partition.")
+    var initialisation: UpcycleOptions.Initialisation = .copy
+
+    @Option(
+        help:
+            "What the router starts from: random[:std], zero or uniform:std; by default random:0.02, or zero for a partition."
+    )
+    var router: UpcycleOptions.RouterInitialisation?
+
+    @Option(help: "Divide the gates of the selected experts by their sum: on or off.")
+    var normTopk: Switch = .on
+
+    @Option(help: "The factor on the down projections: auto keeps the function; none; or a number.")
+    var scale: UpcycleOptions.OutputScale = .auto
+
+    @Option(help: "The seed of every random draw.")
+    var seed: UInt64 = 0
+
+    @OptionGroup var writing: WritingOptions
+    @OptionGroup var verifying: VerifyingOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+        var options = mixture.options
+        options.initialisation = initialisation
+        options.router = router
+        options.normalisesTopK = normTopk == .on
+        options.scale = scale
+        options.seed = seed
+
+        let source = try Checkpoint(at: input)
+        let (moe, preservation) = try source.upcycled(options)
+        let output = writing.output ?? defaultOutput(for: input, suffix: "-\(mixture.experts)x")
+        let summary = [preservation.summary]
+        try await write(
+            moe, to: output, writing: writing, common: common, remarks: summary,
+            details: ["function": .object(preservation.json)]
+        ) { made in
+            // A factor that is no power of two rounds the down projections, and so does another dtype.
+            let isRounded = made.dtype != source.dtype || preservation.factor.significand != 1
+            return verifying.check(
+                against: source, writing,
+                tolerance: preservation.degree != .exact ? .any : .rounding(to: isRounded ? made.dtype ?? .f32 : .f32))
+        }
+    }
+}
+
+/// Which mixture a dense checkpoint becomes: what its sizes depend on.
+struct MixtureArguments: ParsableArguments {
+    @Option(
+        name: [.customShort("e"), .customShort("E"), .long],
+        help: "Copies of the feed-forward network (with --init partition: parts of it).")
     var experts: Int
 
     @Option(
@@ -41,57 +94,16 @@ struct Upcycle: AsyncParsableCommand {
     @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
     var layers: LayerSelection = .all
 
-    @Option(name: .customLong("init"), help: "What the experts start from: copy, noise:0.01, drop:0.5 or partition.")
-    var initialisation: UpcycleOptions.Initialisation = .copy
-
-    @Option(
-        help:
-            "What the router starts from: random[:std], zero or uniform:std; by default random:0.02, or zero for a partition."
-    )
-    var router: UpcycleOptions.RouterInitialisation?
-
-    @Option(help: "Divide the gates of the selected experts by their sum: on or off.")
-    var normTopk: Switch = .on
-
     @Flag(help: "Keep the dense network whole as a shared expert; the routed experts start at zero.")
     var sharedExperts = false
 
-    @Option(help: "The factor on the down projections: auto keeps the function; none; or a number.")
-    var scale: UpcycleOptions.OutputScale = .auto
-
-    @Option(help: "The seed of every random draw.")
-    var seed: UInt64 = 0
-
-    @OptionGroup var writing: WritingOptions
-    @OptionGroup var verifying: VerifyingOptions
-    @OptionGroup var common: CommonOptions
-
-    func run() async throws {
+    var options: UpcycleOptions {
         var options = UpcycleOptions(experts: experts, topK: topK)
         options.granularity = granularity
         options.target = target
         options.layers = layers
-        options.initialisation = initialisation
-        options.router = router
-        options.normalisesTopK = normTopk == .on
         options.sharedExperts = sharedExperts
-        options.scale = scale
-        options.seed = seed
-
-        let source = try Checkpoint(at: input)
-        let (moe, preservation) = try source.upcycled(options)
-        let output = writing.output ?? defaultOutput(for: input, suffix: "-\(experts)x")
-        let summary = [preservation.summary]
-        try await write(
-            moe, to: output, writing: writing, common: common, remarks: summary,
-            details: ["function": .object(preservation.json)]
-        ) { made in
-            // A factor that is no power of two rounds the down projections, and so does another dtype.
-            let isRounded = made.dtype != source.dtype || preservation.factor.significand != 1
-            return verifying.check(
-                against: source, writing,
-                tolerance: preservation.degree != .exact ? .any : .rounding(to: isRounded ? made.dtype ?? .f32 : .f32))
-        }
+        return options
     }
 }
 

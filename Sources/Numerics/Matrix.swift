@@ -91,12 +91,9 @@ package enum MatrixMemory {
         /// Memory of a size that nobody uses now.
         mutating func reuse(_ capacity: Int) -> UInt? {
             usedBytes += capacity
-            guard let found = free[capacity]?.popLast() else {
-                peakBytes = max(peakBytes, usedBytes)
-                return nil
-            }
-            freeBytes -= capacity
             peakBytes = max(peakBytes, usedBytes)
+            guard let found = free[capacity]?.popLast() else { return nil }
+            freeBytes -= capacity
             return found
         }
 

@@ -49,16 +49,19 @@ struct TrainingTests {
         let refused = try finetune("--steps", "3000", "-q")
         #expect(refused.code == 2 && refused.errors.contains("--resume"), "\(refused.errors)")
         let other = try finetune("--steps", "3000", "--lr", "0.5", "--resume", "-q")
-        #expect(other.code == 2 && other.errors.contains("lr"), "\(other.errors)")
+        #expect(other.code == 2 && other.errors.contains("lr was 0.001 and is 0.5"), "\(other.errors)")
+        // What a kill in the middle of a save leaves; the run that is resumed ends before it saves.
+        try folder.write("out.state.safetensors.partial", [1, 2, 3])
         let resumed = try finetune("--steps", "3000", "-q", "--resume")
         #expect(resumed.code == 0, "\(resumed.errors)")
         let whole = try finetune("--steps", "3000", "-q", to: out + "2")
         #expect(whole.code == 0, "\(whole.errors)")
         #expect(try contents(out + "/model.safetensors") == contents(out + "2/model.safetensors"))
         #expect(
-            try lines.compactMap { $0["step"]?.int }.filter { $0 < 2999 } == Array(0..<2999), "no step twice or missing"
+            try lines.compactMap { $0["step"]?.int } == Array(0..<3000), "no step twice or missing"
         )
-        #expect(!FileManager.default.fileExists(atPath: state))
+        let left = ["ids.bin", "out", "out.metrics.jsonl", "out2", "out2.metrics.jsonl"]
+        #expect(folder.names.sorted() == left, "nothing but the result and its metrics is left")
     }
 
     /// RLIMIT_FSIZE stands for the full disk: a write beyond it fails with EFBIG.
@@ -81,7 +84,7 @@ struct TrainingTests {
         #expect(code == 5, "\(messages)")
         #expect(messages.contains("the state could not be saved, training goes on"), "\(messages)")
         #expect(messages.contains("step 3 of 3") && messages.contains("File too large"), "\(messages)")
-        #expect(!folder.names.contains { $0 == "out" || $0.hasSuffix(".partial") }, "\(folder.names)")
+        #expect(!folder.names.contains { $0 == "out" || $0.contains("partial") }, "\(folder.names)")
     }
 
     @Test("No room for the result: the training is kept, and resuming writes it")
@@ -115,7 +118,7 @@ struct TrainingTests {
         try folder.write("m/tokenizer.json", contents(Fixtures.file("tokenizers/gpt2-style/tokenizer.json")))
         let missing = try Tool.run("finetune", tokenizer, "--train", "all", "--data", text, "--length", "4", "-o", out)
         #expect(missing.code == 3, "\(missing.errors)")
-        #expect(missing.errors.contains("text.jsonl") && missing.errors.contains("2"), "\(missing.errors)")
-        #expect(missing.errors.contains("--text-field") || missing.errors.contains("--skip-bad"), "\(missing.errors)")
+        #expect(missing.errors.contains("text.jsonl, line 2:"), "\(missing.errors)")
+        #expect(missing.errors.contains("--text-field"), "\(missing.errors)")
     }
 }

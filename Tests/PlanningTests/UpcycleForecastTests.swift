@@ -56,7 +56,9 @@ struct UpcycleForecastTests {
         #expect(isClose(close.upcycledLoss, 2.1442035821423575, 1e-12))
         #expect(isClose(close.scratchLoss, 2.1446609083336408, 1e-12))
         #expect(close.verdict == .open)
-        if let crossover = close.crossover { #expect(crossover.contains(3.7e10)) }
+        // The same in Python, 1000 draws: from scratch is ahead from 1.68e10 to 1.195e11 tokens on.
+        let crossover = try #require(close.crossover)
+        #expect(isClose(crossover.lowerBound, 1.68e10, 0.2) && isClose(crossover.upperBound, 1.195e11, 0.2))
     }
 
     @Test("The rules of thumb go by the FLOPs over the dense model's")

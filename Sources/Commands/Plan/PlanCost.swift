@@ -62,9 +62,12 @@ struct PlanCost: ParsableCommand {
             sizes: sizes, bytesPerParameter: bytes, promptTokens: serving.promptTokens.value,
             outputTokens: serving.outputTokens.value)
         let estimates = plan.estimates(model)
-        let cheapest = plan.cheapest(model)
-        guard let cheapest else {
-            throw PlanRefusal.notServed(model, plan)
+        guard let cheapest = ServingPlan.cheapest(estimates) else {
+            throw usage(
+                "\(plan.largestDeviceCount) of \(plan.hardware.name) do not serve it: its weights are "
+                    + "\(bytesText(model.weightBytes)), a request's keys and values \(bytesText(model.requestBytes))"
+                    + (plan.latencies == nil ? "" : ", and the table must have its size and number of devices")
+                    + "; raise --devices or choose other --hardware")
         }
         if common.json {
             try standardOutput(JSON.object(json(model, plan, estimates, cheapest)).serialized())
@@ -159,16 +162,5 @@ extension ServingPlan.Estimate {
             "tokens_per_second": JSON(tokensPerSecond), "dollars_per_million_tokens": JSON(dollarsPerMillionTokens),
             "memory_bytes": JSON(memoryBytes), "key_value_bytes": JSON(keyValueBytes),
         ]
-    }
-}
-
-/// Refusals of what the arguments ask for together.
-enum PlanRefusal {
-    static func notServed(_ model: ServedModel, _ plan: ServingPlan) -> CheckpointError {
-        usage(
-            "\(plan.largestDeviceCount) of \(plan.hardware.name) do not serve it: its weights are "
-                + "\(bytesText(model.weightBytes)), a request's keys and values \(bytesText(model.requestBytes))"
-                + (plan.latencies == nil ? "" : ", and the table must have its size and number of devices")
-                + "; raise --devices or choose other --hardware")
     }
 }

@@ -19,23 +19,7 @@ struct PlanUpcycle: ParsableCommand {
     @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
     var input = "."
 
-    @Option(name: [.customShort("e"), .customShort("E"), .long], help: "Copies of the feed-forward network.")
-    var experts: Int
-
-    @Option(name: [.customShort("k"), .long], help: "Copies a token is routed to.")
-    var topK: Int?
-
-    @Option(help: "The family of the result; by default the first that the input's family goes to.")
-    var target: String?
-
-    @Option(help: "Parts that each copy is cut into.")
-    var granularity = 1
-
-    @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
-    var layers: LayerSelection = .all
-
-    @Flag(help: "Keep the dense network whole as a shared expert.")
-    var sharedExperts = false
+    @OptionGroup var mixture: MixtureArguments
 
     @Option(name: [.customShort("D"), .long], help: "Tokens to train the mixture on.")
     var tokens: Quantity?
@@ -50,14 +34,9 @@ struct PlanUpcycle: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        var options = UpcycleOptions(experts: experts, topK: topK)
-        options.granularity = granularity
-        options.target = target
-        options.layers = layers
-        options.sharedExperts = sharedExperts
         let chosen = try law.chosen()
         let forecast = try UpcycleForecast(
-            Checkpoint(at: input), options: options, context: context.value, tokens: tokens?.value,
+            Checkpoint(at: input), options: mixture.options, context: context.value, tokens: tokens?.value,
             sunkTokens: sunkTokens?.value)
         let expected = try expectation(forecast, chosen)
         let warnings = expected.map { chosen.warnings([$0.point]) } ?? []
@@ -76,7 +55,7 @@ struct PlanUpcycle: ParsableCommand {
         guard let tokens = forecast.tokens else { return nil }
         var point = LawPoint(
             parameters: forecast.mixture.parameters(counted: chosen.shape, dense: forecast.dense), tokens: tokens,
-            experts: Double(experts), granularity: Double(granularity))
+            experts: Double(mixture.experts), granularity: Double(mixture.granularity))
         if chosen.law.form.variables.contains(.sunkTokens) {
             guard let sunk = forecast.sunkTokens else {
                 throw usage("\(chosen.name) needs --sunk-tokens")
@@ -91,7 +70,7 @@ struct PlanUpcycle: ParsableCommand {
         guard let comparison = forecast.comparison, let law = PublishedLaw.named("liew-upcycled") else { return [] }
         return law.warnings(
             LawPoint(
-                parameters: comparison.parameters, tokens: comparison.tokens, experts: Double(experts),
+                parameters: comparison.parameters, tokens: comparison.tokens, experts: Double(mixture.experts),
                 sunkTokens: comparison.sunkTokens))
     }
 

@@ -46,7 +46,7 @@ package struct MeasuredRuns: Sendable {
         for row in table.rows.indices {
             var point = LawPoint(parameters: 1, tokens: 1, experts: form.fixedExperts ?? 1)
             for (variable, column) in columns {
-                point[variable] = try table.number(row, column, in: variable.minimum...1e30)
+                point[variable] = try table.number(row, column, in: LawVariable.sensible)
             }
             runs.append(Run(point: point, loss: try table.number(row, loss, in: 1e-9...1e9)))
         }

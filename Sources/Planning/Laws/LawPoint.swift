@@ -66,8 +66,8 @@ package enum LawVariable: String, Sendable, CaseIterable {
         }
     }
 
-    /// The smallest value that makes sense: there is no half an expert, and no training on less than a token.
-    package var minimum: Double { 1 }
+    /// The values that make sense of each: there is no half an expert, and no training on less than a token.
+    static let sensible = 1.0...1e30
 }
 
 extension LawPoint {
@@ -77,12 +77,11 @@ extension LawPoint {
     package func check(for form: LawForm) throws {
         for variable in LawVariable.allCases where form.variables.contains(variable) {
             let value = self[variable]
-            guard value.isFinite, value >= variable.minimum, value <= 1e30 else {
+            guard LawVariable.sensible.contains(value) else {
                 throw CheckpointError(
                     .usage,
                     message:
-                        "\(variable.letter) is \(numberText(value)): a number from \(numberText(variable.minimum)) "
-                        + "to 1e30 is needed")
+                        "\(variable.letter) is \(numberText(value)): a number from 1 to 1e30 is needed")
             }
         }
         if !form.variables.contains(.experts), let fixed = form.fixedExperts, experts != fixed {
@@ -98,42 +97,23 @@ extension LawPoint {
 
 /// The models that a law was fitted to: beyond them it is an extrapolation.
 package struct LawRange: Sendable, Hashable {
-    package var parameters: ClosedRange<Double>?
-    package var tokens: ClosedRange<Double>?
-    package var experts: ClosedRange<Double>?
-    package var granularity: ClosedRange<Double>?
-    package var sunkTokens: ClosedRange<Double>?
+    private var ranges: [LawVariable: ClosedRange<Double>] = [:]
 
     package init(
         parameters: ClosedRange<Double>? = nil, tokens: ClosedRange<Double>? = nil, experts: ClosedRange<Double>? = nil,
         granularity: ClosedRange<Double>? = nil, sunkTokens: ClosedRange<Double>? = nil
     ) {
-        self.parameters = parameters
-        self.tokens = tokens
-        self.experts = experts
-        self.granularity = granularity
-        self.sunkTokens = sunkTokens
+        ranges[.parameters] = parameters
+        ranges[.tokens] = tokens
+        ranges[.experts] = experts
+        ranges[.granularity] = granularity
+        ranges[.sunkTokens] = sunkTokens
     }
 
+    /// The range of one of the numbers; nil where it is not known.
     package subscript(variable: LawVariable) -> ClosedRange<Double>? {
-        get {
-            switch variable {
-            case .parameters: parameters
-            case .tokens: tokens
-            case .experts: experts
-            case .granularity: granularity
-            case .sunkTokens: sunkTokens
-            }
-        }
-        set {
-            switch variable {
-            case .parameters: parameters = newValue
-            case .tokens: tokens = newValue
-            case .experts: experts = newValue
-            case .granularity: granularity = newValue
-            case .sunkTokens: sunkTokens = newValue
-            }
-        }
+        get { ranges[variable] }
+        set { ranges[variable] = newValue }
     }
 
     /// What is outside of the range, a sentence for each number.

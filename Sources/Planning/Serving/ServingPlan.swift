@@ -70,7 +70,10 @@ package struct ServingPlan: Sendable {
     }
 
     /// The cheapest number of devices; nil where none will do.
-    package func cheapest(_ model: ServedModel) -> Estimate? {
-        estimates(model).min { $0.dollarsPerMillionTokens < $1.dollarsPerMillionTokens }
+    package func cheapest(_ model: ServedModel) -> Estimate? { Self.cheapest(estimates(model)) }
+
+    /// The cheapest of some estimates.
+    package static func cheapest(_ estimates: [Estimate]) -> Estimate? {
+        estimates.min { $0.dollarsPerMillionTokens < $1.dollarsPerMillionTokens }
     }
 }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Glibc
+import Numerics
 
 /// Whether a budget is better spent on upcycling a dense model or on training the mixture from scratch.
 ///
@@ -48,15 +49,14 @@ package struct UpcycleComparison: Sendable, Hashable {
         try point(tokens).check(for: upcycling.form)
         upcycledLoss = try upcycling.law().loss(point(tokens))
         scratchLoss = try training.law().loss(point(tokens))
-        var random = SplitMix()
         let draws = 400
         let steps = 100
         let step = log(1e15) / Double(steps)
         var wins = 0
         var crossings: [Double] = []
-        for _ in 0..<draws {
-            let upcycled = try Self.redrawn(upcycling, &random)
-            let scratch = try Self.redrawn(training, &random)
+        for draw in 0..<draws {
+            let upcycled = try Self.redrawn(upcycling, draw)
+            let scratch = try Self.redrawn(training, draw)
             func isAhead(_ logarithm: Double) -> Bool {
                 upcycled.loss(point(exp(logarithm))) < scratch.loss(point(exp(logarithm)))
             }
@@ -72,26 +72,18 @@ package struct UpcycleComparison: Sendable, Hashable {
         crossover = isKnown ? crossings[crossings.count / 20]...crossings[crossings.count * 19 / 20] : nil
     }
 
-    /// A law that is printed as this one is.
-    private static func redrawn(_ law: PublishedLaw, _ random: inout SplitMix) throws -> ScalingLaw {
+    /// A law that is printed as this one is: the same of each number every time.
+    private static func redrawn(_ law: PublishedLaw, _ number: Int) throws -> ScalingLaw {
         var constants = law.constants ?? [:]
-        for name in law.form.constants.map(\.name) {
+        let names = law.form.constants.map(\.name)
+        var draws = [Float](repeating: 0, count: names.count)
+        draws.withUnsafeMutableBufferPointer {
+            KeyedRandom(seed: 0, tensor: law.name, purpose: "rounding \(number)").fillUniform($0, from: 0)
+        }
+        for (name, draw) in zip(names, draws) {
             guard let half = law.halfUnits[name], let value = constants[name] else { continue }
-            constants[name] = value + half * (2 * random.uniform() - 1)
+            constants[name] = value + half * (2 * Double(draw) - 1)
         }
         return try ScalingLaw(law.form, constants: constants, base: law.base)
-    }
-}
-
-/// splitmix64, from 0: the same draws every time.
-private struct SplitMix {
-    private var state: UInt64 = 0
-
-    mutating func uniform() -> Double {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((z ^ (z >> 31)) >> 11) * 0x1p-53
     }
 }

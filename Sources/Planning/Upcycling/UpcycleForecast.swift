@@ -75,7 +75,4 @@ package struct UpcycleForecast: Sendable {
 
     /// Bytes to train the routers alone: all weights in F32, gradients and moments of the routers.
     package var routerTrainingBytes: Double { 4 * mixture.total + 12 * mixture.routers }
-
-    /// Bytes of keys and values of a token, in the dtype of the weights' width.
-    package func keyValueBytes(bytesPerElement: Double) -> Double { mixture.keyValueElements * bytesPerElement }
 }

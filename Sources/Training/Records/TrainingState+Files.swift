@@ -14,6 +14,9 @@ package struct NamedMatrix: Sendable {
 }
 
 extension TrainingState {
+    /// Where a state grows until it is whole; a save that is killed leaves it behind.
+    static func growingPath(_ path: String) -> String { path + ".partial" }
+
     /// Writes the state with an optimiser's weights and moments.
     ///
     /// The file grows as `PATH.partial` and takes its place whole and synced: until then, and whatever fails, the state
@@ -30,7 +33,7 @@ extension TrainingState {
             }
             let (header, layout) = try Header.serialized(tensors: tensors, metadata: [Self.metadataKey: document])
             let byName = Dictionary(matrices.map { ($0.name, $0.matrix) }, uniquingKeysWith: { first, _ in first })
-            try PosixFile.replace(path, through: path + ".partial") { file throws(SafetensorsError) in
+            try PosixFile.replace(path, through: Self.growingPath(path)) { file throws(SafetensorsError) in
                 // A disk that is too full says so before anything is written.
                 try file.preallocate(header.count + (layout.last?.end ?? 0))
                 try file.writeExactly(header, at: 0)

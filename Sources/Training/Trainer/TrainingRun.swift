@@ -165,12 +165,11 @@ package final class TrainingRun {
         return .finished
     }
 
-    /// Saves the state of a run that has ended and whose result cannot be written: resuming it writes the result.
-    package func keep() throws { try save() }
-
     /// Removes what only an unfinished run needs; the output is there.
     package func clean() {
         try? PosixFile.unlink(statePath)
+        // What a save that was killed left.
+        try? PosixFile.unlink(TrainingState.growingPath(statePath))
         let lockPath = String(statePath.dropLast(".safetensors".count)) + ".lock"
         try? PosixFile.unlink(lockPath)
     }
@@ -224,7 +223,10 @@ package final class TrainingRun {
         return result
     }
 
-    private func save(position: [Int]? = nil) throws {
+    /// Replaces the saved state; that of a run that has ended lets its result be written by resuming it.
+    ///
+    /// - Parameter position: where the data are read next; nil for where the source is.
+    package func save(position: [Int]? = nil) throws {
         let state = TrainingState(
             step: trainer.step, position: position ?? source.position, seed: trainer.options.seed, bestLoss: bestLoss,
             evaluationsSinceBest: evaluationsSinceBest, options: identity)
