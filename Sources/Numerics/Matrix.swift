@@ -134,7 +134,6 @@ package enum MatrixMemory {
         if capacity >= mappedFrom {
             let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             if let pointer, pointer != MAP_FAILED {
-                if capacity >= hugeFrom { madvise(pointer, capacity, Int32(MADV_HUGEPAGE)) }
                 return (pointer.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
             }
         }
@@ -151,8 +150,6 @@ package enum MatrixMemory {
     }
 
     private static let mappedFrom = 256 << 10
-    /// From here on a matrix is worth pages of 2 MiB: packing the operands of a product misses fewer translations.
-    private static let hugeFrom = 4 << 20
 
     private static func release(_ address: UInt, _ capacity: Int) {
         guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else { return }
