@@ -44,6 +44,7 @@ let package = Package(
                 "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers",
                 "Transforms",
             ]),
+        .target(name: "Reports", dependencies: ["Checkpoints", "Safetensors"]),
         .target(
             name: "MoEToolkit",
             dependencies: [
@@ -52,9 +53,8 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Safetensors",
-                "Tokenizers",
-                "Training", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Reports",
+                "Safetensors", "Tokenizers", "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
@@ -79,6 +79,7 @@ let package = Package(
             dependencies: [
                 "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "TestSupport", "Training",
             ]),
+        .testTarget(name: "ReportsTests", dependencies: ["Reports", "Safetensors", "TestSupport"]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]
