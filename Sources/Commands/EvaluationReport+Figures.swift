@@ -182,6 +182,7 @@ struct RoutingFigures {
                 Axis("share of the expert's tokens", format: .percent), rowTitle: "expert", experts,
                 columnTitle: "also goes to expert", experts, values)
             map.holeName = "itself"
+            map.holeText = "–"
             return Figure(
                 "Co-activation in layer \(layers[index].number)" + suffix,
                 caption: "Of an expert's tokens (row), the share that also go to another (column).",

@@ -25,19 +25,20 @@ package struct Axis: Sendable {
 }
 
 /// An axis laid over a range of values and of the drawing.
-struct Mapping {
-    let scale: Axis.Scale
+package struct Mapping {
+    private let scale: Axis.Scale
     /// The ends, with finite different values; positive on a logarithmic axis.
-    private(set) var low: Double
-    private(set) var high: Double
-    var start: Double
-    var end: Double
+    private var low: Double
+    private var high: Double
+    let start: Double
+    let end: Double
 
     /// - Parameters:
     ///   - values: what is shown; those that the axis has no place for do not count.
     ///   - includesZero: whether a linear axis begins or ends at 0 at least.
-    init(_ axis: Axis, _ values: some Sequence<Double>, from start: Double, to end: Double, includesZero: Bool = false)
-    {
+    package init(
+        _ axis: Axis, _ values: some Sequence<Double>, from start: Double, to end: Double, includesZero: Bool = false
+    ) {
         scale = axis.scale
         self.start = start
         self.end = end
@@ -65,14 +66,14 @@ struct Mapping {
     }
 
     /// The range up to whole steps on both sides.
-    mutating func extendToTicks(count: Int) {
+    package mutating func extendToTicks(count: Int) {
         guard scale == .linear, let step = step(count: count) else { return }
         let (first, last) = ((low / step - 1e-9).rounded(.down) * step, (high / step + 1e-9).rounded(.up) * step)
         if first.isFinite, last.isFinite { (low, high) = (first, last) }
     }
 
     /// Where a value lies; nil where the axis has no place for it.
-    func position(_ value: Double) -> Double? {
+    package func position(_ value: Double) -> Double? {
         guard value.isFinite, scale == .linear || value > 0 else { return nil }
         let share: Double
         if scale == .logarithmic {
@@ -93,12 +94,13 @@ struct Mapping {
         let magnitude = pow(10, log10(raw).rounded(.down))
         guard raw.isFinite, magnitude > 0, magnitude.isFinite else { return nil }
         let ratio = raw / magnitude
-        return magnitude * (ratio < 1.5 ? 1 : ratio < 3.5 ? 2 : ratio < 7.5 ? 5 : 10)
+        let step = magnitude * (ratio < 1.5 ? 1 : ratio < 3.5 ? 2 : ratio < 7.5 ? 5 : 10)
+        return step.isFinite ? step : nil
     }
 
     /// Values with a tick in rising order, and the step between them where there is one; at least one, at most about twice
     /// `count`.
-    func ticks(count: Int) -> (values: [Double], step: Double?) {
+    package func ticks(count: Int) -> (values: [Double], step: Double?) {
         scale == .linear ? linearTicks(count) : logarithmicTicks(count)
     }
 

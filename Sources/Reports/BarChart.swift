@@ -49,11 +49,10 @@ extension BarChart: Plot {
     }
 
     var table: DataTable {
-        var table = DataTable(header: [categoryTitle] + series.map { "\($0.name), \(value.title)" }, rowName: "row")
-        for (index, name) in categories.enumerated() {
-            table.rows.append([name] + series.map { value.format.text(value($0, index)) })
+        DataTable(header: [categoryTitle] + series.map { "\($0.name), \(value.title)" }, count: categories.count) {
+            row in
+            [categories[row]] + series.map { value.format.text(value($0, row)) }
         }
-        return table
     }
 
     var json: JSONObject {
@@ -76,7 +75,7 @@ extension BarChart: Plot {
         // Names stand beside their bars where there is room, and above them where there is not.
         let isBeside = width > 500
         let names = categories.prefix(drawnCount).map {
-            TextMetrics.fitted($0, size: size, in: isBeside ? 200 : width - 16)
+            TextMetrics.fitted($0, size: size, in: isBeside ? width * 0.42 : width - 16)
         }
         let nameWidth = names.map { TextMetrics.width($0, size: size) }.max() ?? 0
         let numberWidth = values.map { TextMetrics.width(value.format.text($0), size: 11) }.max() ?? 0
@@ -86,7 +85,7 @@ extension BarChart: Plot {
         let mapping = Mapping(value, values, from: left, to: max(right, left + 20), includesZero: true)
         let zero = mapping.position(0) ?? left
         let bar = series.count > 4 ? 13.0 : series.count > 1 ? 15 : 18
-        var top = 24.0
+        var top = categoryTitle.isEmpty ? 8.0 : 24
         drawing.text(categoryTitle, 4, 14, "axis")
         for (category, name) in names.enumerated() {
             if !isBeside {
@@ -94,6 +93,8 @@ extension BarChart: Plot {
                 top += 16
             }
             let height = bar * Double(max(drawnSeries.count, 1))
+            // Names above the bars begin where the line of 0 is: it is drawn beside bars alone.
+            drawing.line(zero, top - 2, zero, top + height + (isBeside ? 8 : 0), "base")
             if isBeside { drawing.text(name, nameWidth + 6, top + height / 2 + 4, "tick", .end) }
             for (index, series) in drawnSeries.enumerated() {
                 let found = value(series, category)
@@ -112,7 +113,6 @@ extension BarChart: Plot {
             top += 8
         }
         drawValueTicks(&drawing, mapping, value.format, top)
-        drawing.line(zero, 22, zero, top, "base")
         drawing.height = top + 42
         drawing.text(value.title, width - 8, top + 36, "axis", .end)
         return drawing

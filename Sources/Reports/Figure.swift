@@ -40,6 +40,9 @@ package struct Figure: Sendable {
         return .object(object)
     }
 
+    /// The table under the figure.
+    package var table: DataTable { plot.table }
+
     /// The figure element.
     package var html: String {
         let plot = plot
@@ -94,21 +97,32 @@ struct LegendEntry {
 }
 
 /// The numbers of a figure, to be read.
-struct DataTable {
+package struct DataTable {
     /// Beyond this many rows or columns a page is no place to read numbers in.
     private static let rowLimit = 200
-    private static let columnLimit = 64
+    static let columnLimit = 64
 
-    var header: [String]
-    var rows: [[String]] = []
+    package let header: [String]
+    private let count: Int
     /// What a row is, where some are left out.
-    var rowName = "row"
+    private let rowName: String
+    /// Of a matrix of millions of numbers few are shown: rows are made when they are.
+    private let row: (Int) -> [String]
+
+    init(header: [String], rowName: String = "row", count: Int, _ row: @escaping (Int) -> [String]) {
+        self.header = header
+        self.rowName = rowName
+        self.count = count
+        self.row = row
+    }
+
+    /// All rows.
+    package var rows: [[String]] { (0..<count).map(row) }
 
     var html: String {
-        let every = max(1, (rows.count + Self.rowLimit - 1) / Self.rowLimit)
-        let shown = every == 1 ? rows : rows.enumerated().filter { $0.offset % every == 0 }.map(\.element)
+        let every = max(1, (count + Self.rowLimit - 1) / Self.rowLimit)
         var notes: [String] = []
-        if every > 1 { notes.append("Every \(every)th \(rowName) of \(rows.count)") }
+        if every > 1 { notes.append("Every \(every)th \(rowName) of \(count)") }
         if header.count > Self.columnLimit {
             notes.append("the first \(Self.columnLimit) columns of \(header.count)")
         }
@@ -119,9 +133,9 @@ struct DataTable {
         text += "<div class=\"scroll\"><table><thead><tr>"
         text += header.prefix(Self.columnLimit).map { "<th>\(markup($0))</th>" }.joined()
         text += "</tr></thead><tbody>\n"
-        for row in shown {
-            let cells = row.prefix(Self.columnLimit).enumerated().map { index, cell in
-                index == 0 ? "<th>\(markup(cell))</th>" : "<td>\(markup(cell))</td>"
+        for index in stride(from: 0, to: count, by: every) {
+            let cells = row(index).prefix(Self.columnLimit).enumerated().map { column, cell in
+                column == 0 ? "<th>\(markup(cell))</th>" : "<td>\(markup(cell))</td>"
             }
             text += "<tr>" + cells.joined() + "</tr>\n"
         }

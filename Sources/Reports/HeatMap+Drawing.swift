@@ -33,6 +33,7 @@ extension HeatMap {
         _ columnCount: Int, _ down: Int, _ across: Int
     ) {
         let gap = min(width, height) > 8 ? 1.0 : 0
+        let bounds = bounds ?? (0, 0)
         let isBinned = down > 1 || across > 1
         let hasTitles = rowCount * columnCount <= 2500
         // The largest size at which every value has room; none where there is none.
@@ -42,8 +43,8 @@ extension HeatMap {
             for column in 0..<columnCount {
                 let found = mean(row * down, down, column * across, across)
                 let (x, y) = (left + Double(column) * width, top + Double(row) * height)
-                let level = level(found)
-                let text = value.format.text(found)
+                let level = Self.level(found, in: bounds)
+                let text = text(found)
                 let isMarked = !isBinned && marks.contains(Cell(row, column))
                 drawing.rectangle(
                     x, y, width - gap, height - gap, level.map { "h\($0)" } ?? "none",
@@ -63,7 +64,7 @@ extension HeatMap {
         var widest = 0.0
         for row in rows.indices {
             for column in columns.indices {
-                widest = max(widest, TextMetrics.width(value.format.text(value(row, column)), size: 1))
+                widest = max(widest, TextMetrics.width(text(value(row, column)), size: 1))
             }
         }
         return widest

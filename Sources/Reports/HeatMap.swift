@@ -28,6 +28,8 @@ package struct HeatMap: Sendable {
     package var markName = ""
     /// What a cell without a value means.
     package var holeName = "no finite value"
+    /// What stands in such a cell; by default what it holds.
+    package var holeText: String?
 
     package init(
         _ value: Axis, rowTitle: String, _ rows: [String], columnTitle: String, _ columns: [String],
@@ -49,8 +51,13 @@ package struct HeatMap: Sendable {
         return values[row][column]
     }
 
+    func text(_ value: Double) -> String {
+        value.isFinite ? self.value.format.text(value) : holeText ?? self.value.format.text(value)
+    }
+
     /// The ends of the colour bar; nil where there is no value.
-    var bounds: (low: Double, high: Double)? {
+    /// Complexity: O(rows columns).
+    package var bounds: (low: Double, high: Double)? {
         if let range, range.lowerBound.isFinite, range.upperBound.isFinite {
             return (range.lowerBound, range.upperBound)
         }
@@ -59,12 +66,13 @@ package struct HeatMap: Sendable {
         return (low, high)
     }
 
-    /// The colour of a value: 0 for the lowest.
-    func level(_ value: Double) -> Int? {
-        guard let (low, high) = bounds, value.isFinite else { return nil }
-        let share = (value / 2 - low / 2) / (high / 2 - low / 2)
-        guard share.isFinite else { return Self.levels / 2 }
-        return Int((min(max(share, 0), 1) * Double(Self.levels - 1)).rounded())
+    /// The colour of a value between the ends of the bar: 0 for the lowest.
+    package static func level(_ value: Double, in bounds: (low: Double, high: Double)) -> Int? {
+        guard value.isFinite else { return nil }
+        // By halves: the width of the whole range of doubles is no double.
+        let share = (value / 2 - bounds.low / 2) / (bounds.high / 2 - bounds.low / 2)
+        guard share.isFinite else { return levels / 2 }
+        return Int((min(max(share, 0), 1) * Double(levels - 1)).rounded())
     }
 }
 
@@ -87,15 +95,12 @@ extension HeatMap: Plot {
     }
 
     var table: DataTable {
-        var table = DataTable(header: [rowTitle] + columns, rowName: "row")
-        for (row, name) in rows.enumerated() {
-            table.rows.append(
-                [name]
-                    + columns.indices.map { column in
-                        value.format.text(value(row, column)) + (marks.contains(Cell(row, column)) ? "*" : "")
-                    })
+        DataTable(header: [rowTitle] + columns, count: rows.count) { row in
+            [rows[row]]
+                + columns.indices.prefix(DataTable.columnLimit).map { column in
+                    text(value(row, column)) + (marks.contains(Cell(row, column)) ? "*" : "")
+                }
         }
-        return table
     }
 
     var json: JSONObject {

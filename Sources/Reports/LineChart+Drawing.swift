@@ -39,7 +39,7 @@ extension LineChart {
         var count = Int((right - left) / 70)
         while true {
             let (values, step) = mapping.ticks(count: max(count, 1))
-            let isWhole = points(areWhole: \.x) && mapping.scale == .linear
+            let isWhole = points(areWhole: \.x) && x.scale == .linear
             let shown = isWhole ? values.filter { $0.rounded() == $0 } : values
             let texts = x.format.tickTexts(shown, step: isWhole ? max(step ?? 1, 1) : step)
             let places = shown.map { mapping.position($0) ?? left }

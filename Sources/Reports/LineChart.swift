@@ -128,27 +128,23 @@ extension LineChart: Plot {
         // Series over the same places are columns of one table.
         let places = series.first?.points.map(\.x) ?? []
         if frontier == nil, series.count > 1, series.allSatisfy({ $0.points.map(\.x) == places }) {
-            var table = DataTable(header: [x.title] + series.map(\.name), rowName: "point")
-            table.rows = places.indices.map { row in
+            return DataTable(header: [x.title] + series.map(\.name), rowName: "point", count: places.count) { row in
                 [x.format.text(places[row])] + series.map { y.format.text($0.points[row].y) }
             }
-            return table
         }
         let hasLabels = series.contains { $0.points.contains { $0.label != nil } }
         var header = ["series", x.title, y.title]
         if hasLabels { header.append("name") }
         if frontier != nil { header.append("Pareto-optimal") }
         let best = Set(optimal.map { [$0.x, $0.y] })
-        var table = DataTable(header: header, rowName: "point")
-        for series in series {
-            for point in series.points {
-                var row = [series.name, x.format.text(point.x), y.format.text(point.y)]
-                if hasLabels { row.append(point.label ?? "") }
-                if frontier != nil { row.append(best.contains([point.x, point.y]) ? "yes" : "") }
-                table.rows.append(row)
-            }
+        let all = series.flatMap { series in series.points.map { (series.name, $0) } }
+        return DataTable(header: header, rowName: "point", count: all.count) { row in
+            let (name, point) = all[row]
+            var cells = [name, x.format.text(point.x), y.format.text(point.y)]
+            if hasLabels { cells.append(point.label ?? "") }
+            if frontier != nil { cells.append(best.contains([point.x, point.y]) ? "yes" : "") }
+            return cells
         }
-        return table
     }
 
     var json: JSONObject {

@@ -61,14 +61,11 @@ extension StackedBars: Plot {
     }
 
     var table: DataTable {
-        var table = DataTable(header: [categoryTitle] + parts.map(\.name) + ["together"], rowName: "row")
-        for (index, name) in categories.enumerated() {
-            table.rows.append(
-                [name]
-                    + parts.map { value.format.text($0.values.indices.contains(index) ? $0.values[index] : .nan) }
-                    + [value.format.text(total(index))])
+        DataTable(header: [categoryTitle] + parts.map(\.name) + ["together"], count: categories.count) { row in
+            [categories[row]]
+                + parts.map { value.format.text($0.values.indices.contains(row) ? $0.values[row] : .nan) }
+                + [value.format.text(total(row))]
         }
-        return table
     }
 
     var json: JSONObject {
@@ -90,7 +87,8 @@ extension StackedBars: Plot {
         let right = max(width - numberWidth - 14, left + 20)
         let mapping = Mapping(value, totals, from: left, to: right, includesZero: true)
         let height = count <= 6 ? 30.0 : count <= 40 ? 19 : 15
-        var top = 24.0
+        let start = categoryTitle.isEmpty ? 8.0 : 24
+        var top = start
         drawing.text(categoryTitle, 4, 14, "axis")
         for (category, name) in names.enumerated() {
             drawing.text(name, left - 6, top + height / 2 + 3, "tick", .end)
@@ -118,7 +116,7 @@ extension StackedBars: Plot {
             top += height
         }
         top += 4
-        drawing.line(left, 22, left, top, "base")
+        drawing.line(left, start - 2, left, top, "base")
         drawValueTicks(&drawing, mapping, value.format, top)
         drawing.height = top + 42
         drawing.text(value.title, width - 8, top + 36, "axis", .end)

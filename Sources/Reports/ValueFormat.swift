@@ -29,7 +29,7 @@ package enum ValueFormat: String, Sendable {
     }
 
     /// Ticks of an axis, alike in form: as many digits as the step between them needs.
-    func tickTexts(_ ticks: [Double], step: Double?) -> [String] {
+    package func tickTexts(_ ticks: [Double], step: Double?) -> [String] {
         switch self {
         case .bytes, .count: return ticks.map(text)
         case .percent:

@@ -1,8 +1,7 @@
+import Reports
 import Safetensors
 import TestSupport
 import Testing
-
-@testable import Reports
 
 @Suite struct ReportFileTests {
     private let folder: TemporaryFolder
