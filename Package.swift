@@ -46,6 +46,7 @@ let package = Package(
                 "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers",
                 "Transforms",
             ]),
+        .target(name: "Reports", dependencies: ["Checkpoints", "Safetensors"]),
         .target(
             name: "Planning", dependencies: ["Checkpoints", "Formats", "Numerics", "Safetensors", "Transforms"]),
         .target(
@@ -56,8 +57,8 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Planning", "Safetensors",
-                "Tokenizers", "Training", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Planning", "Reports",
+                "Safetensors", "Tokenizers", "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
@@ -85,6 +86,7 @@ let package = Package(
         .testTarget(
             name: "PlanningTests",
             dependencies: ["Checkpoints", "Planning", "Safetensors", "TestSupport", "Transforms"]),
+        .testTarget(name: "ReportsTests", dependencies: ["Reports", "Safetensors", "TestSupport"]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]

@@ -7,6 +7,10 @@ package struct RoleComparison: Sendable {
         package let part: String
         package let count: String
         package let outcome: String
+        /// Tensors of the group, those of them that are as they should be, and the largest difference of any value.
+        package let total: Int
+        package let same: Int
+        package let largest: Double
     }
 
     /// One line for each group of tensors.
@@ -46,7 +50,7 @@ package struct RoleComparison: Sendable {
                     outcome: identical == members.count
                         ? "all \(what)\(plan.factorText(group))"
                         : "\(identical) \(what)\(plan.factorText(group)), \(members.count - identical) differ by at most "
-                            + numberText(largest)))
+                            + numberText(largest), total: members.count, same: identical, largest: largest))
         }
         self.rows = rows
         differences =

@@ -4,6 +4,7 @@ import Evaluation
 import Glibc
 import Models
 import Numerics
+import Reports
 import Safetensors
 import Transforms
 
@@ -51,6 +52,7 @@ struct Compare: AsyncParsableCommand {
     @Flag(help: "List identical tensors too.")
     var all = false
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var reading: DataArguments
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var common: CommonOptions
@@ -67,27 +69,29 @@ struct Compare: AsyncParsableCommand {
 
     func run() async throws {
         let isCancelled: @Sendable () -> Bool = { receivedSignal != 0 }
+        let page = try reporting.file()
         if !data.isEmpty {
-            try compareOutputs()
+            try compareOutputs(page)
         } else if let dense = try? Checkpoint(at: first), let moe = try? Checkpoint(at: second),
             !dense.isMixture, moe.isMixture
         {
-            try await compareByRole(dense, moe, isCancelled)
+            try await compareByRole(dense, moe, page, isCancelled)
         } else {
-            try await compareByName(isCancelled)
+            try await compareByName(page, isCancelled)
         }
     }
 
-    private func compareByName(_ isCancelled: @escaping @Sendable () -> Bool) async throws {
+    private func compareByName(_ page: ReportFile?, _ isCancelled: @escaping @Sendable () -> Bool) async throws {
         let a = try ShardedTensors(opening: resolveModelPath(first))
         let b = try ShardedTensors(opening: resolveModelPath(second))
         let results = try await Comparison.byName(a, b, threads: threads, isCancelled: isCancelled)
         let different = results.filter { !$0.isIdentical }
+        let document: JSONObject = [
+            "identical": .bool(different.isEmpty), "tensors": JSON(results.count),
+            "different": .array(different.map { .object($0.json) }),
+        ]
+        try page?.write(Report(first, second, results, result: .object(document)), common)
         if common.json {
-            let document: JSONObject = [
-                "identical": .bool(different.isEmpty), "tensors": JSON(results.count),
-                "different": .array(different.map { .object($0.json) }),
-            ]
             try standardOutput(JSON.object(document).serialized())
         } else if !common.quiet {
             var table = TextTable([.left, .left])
@@ -100,10 +104,11 @@ struct Compare: AsyncParsableCommand {
     }
 
     private func compareByRole(
-        _ dense: Checkpoint, _ moe: Checkpoint, _ isCancelled: @escaping @Sendable () -> Bool
+        _ dense: Checkpoint, _ moe: Checkpoint, _ page: ReportFile?, _ isCancelled: @escaping @Sendable () -> Bool
     ) async throws {
         let report = try await RoleComparison.between(
             dense: dense, moe: moe, threads: threads, isCancelled: isCancelled)
+        try page?.write(Report(first, second, report), common)
         if common.json {
             try standardOutput(JSON.object(report.json).serialized())
         } else if !common.quiet {
@@ -119,7 +124,7 @@ struct Compare: AsyncParsableCommand {
         try conclude(report.isExact, within: report.maximumAbsolute <= (tolerance ?? 0))
     }
 
-    private func compareOutputs() throws {
+    private func compareOutputs(_ page: ReportFile?) throws {
         let workers = compute.workers()
         let (a, b) = (try compute.decoder(first, workers, share: 2), try compute.decoder(second, workers, share: 2))
         try OutputComparison.check(a, b)
@@ -138,17 +143,19 @@ struct Compare: AsyncParsableCommand {
         }
         var all = OutputComparison()
         for result in results { all.add(result.comparison) }
+        var domains = JSONObject()
+        for result in results { domains[result.name] = .object(result.comparison.json) }
+        var document: JSONObject = ["first": .string(first), "second": .string(second)]
+        for key in all.json.keys { document[key] = all.json[key] }
+        document["domains"] = .object(domains)
+        let rows = results + (results.count > 1 ? [("all", all)] : [])
+        try page?.write(Report(first, second, rows, result: .object(document)), common)
         if common.json {
-            var domains = JSONObject()
-            for result in results { domains[result.name] = .object(result.comparison.json) }
-            var document: JSONObject = ["first": .string(first), "second": .string(second)]
-            for key in all.json.keys { document[key] = all.json[key] }
-            document["domains"] = .object(domains)
             try standardOutput(JSON.object(document).serialized())
         } else if !common.quiet {
             var table = TextTable([.left, .right, .right, .right, .right, .right])
             table.add("domain", "tokens", "largest difference", "mean", "KL (nats)", "same likeliest")
-            for (name, result) in results + (results.count > 1 ? [("all", all)] : []) {
+            for (name, result) in rows {
                 table.add(
                     escaped(name), "\(result.tokens)", numberText(result.maximumDifference),
                     numberText(result.meanDifference), numberText(result.meanDivergence), percentText(result.agreement))

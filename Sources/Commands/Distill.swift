@@ -3,6 +3,7 @@ import Checkpoints
 import Glibc
 import Models
 import Numerics
+import Reports
 import Safetensors
 import Training
 
@@ -67,15 +68,17 @@ struct Distill: AsyncParsableCommand {
     @OptionGroup var distillation: DistillationArguments
     @OptionGroup var training: TrainingArguments
     @OptionGroup var data: DataArguments
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let page = try reporting.file(replaces: writing.force)
         try await distill(
             teacher: Checkpoint(at: teacher), student: Checkpoint(at: student), model: student, train: train,
             distillation: distillation, training: training, data: data, writing: writing, common: common,
             output: writing.output ?? defaultOutput(for: student, suffix: "-distilled"),
-            identity: ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)])
+            identity: ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)], page: page)
     }
 }
 
@@ -85,24 +88,32 @@ struct Distill: AsyncParsableCommand {
 func distill(
     teacher: Checkpoint, student: Checkpoint, model: String, train: ParameterSelection,
     distillation: DistillationArguments, training: TrainingArguments, data: DataArguments, writing: WritingOptions,
-    common: CommonOptions, output: String, identity: JSONObject
+    common: CommonOptions, output: String, identity: JSONObject, page: ReportFile? = nil
 ) async throws {
     let workers = writing.workers()
     let teacherDecoder = try Decoder(teacher, workers: workers, memory: writing.memory.bytes)
     let studentDecoder = try Decoder(student, workers: workers, memory: writing.memory.bytes)
     var all = identity
     for key in distillation.identity.keys { all[key] = distillation.identity[key] }
-    let session = TrainingSession(
+    var session = TrainingSession(
         model: model, student: studentDecoder, teacher: teacherDecoder, selection: train, training: training,
         data: data, writing: writing, common: common, output: output, identity: all,
         distillation: distillation.options)
+    session.reportFile = page
     let (before, after) = try await session.run()
-    guard !training.heldout.isEmpty, !common.quiet, !after.isEmpty else { return }
+    guard !training.heldout.isEmpty, !common.quiet || page != nil, !after.isEmpty else {
+        try session.writeReport(before, after)
+        return
+    }
     // (base - student) / (base - teacher), in nats of held-out loss.
     let guide = try session.heldOut().losses(teacherDecoder).losses
     let base = try distillation.base.map {
         try session.heldOut().losses(Decoder(Checkpoint(at: $0), workers: workers, memory: writing.memory.bytes)).losses
     }
+    var others = [("teacher", guide)]
+    if let base { others.append(("base", base)) }
+    try session.writeReport(before, after, others: others)
+    if common.quiet { return }
     func mean(_ losses: [TrainingRun.HeldOutLoss]) -> Double {
         losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
     }

@@ -18,6 +18,7 @@ struct Evaluate: ParsableCommand {
               moe-tool evaluate seed law code --data law=law.jsonl --data code=src.jsonl.zst --ensemble
               moe-tool evaluate mixtral --data held-out/ --stats stats.safetensors    # for prune, densify and merge
               moe-tool evaluate mixtral --data held-out/ --gating dense               # the same experts, gated otherwise
+              moe-tool evaluate seed merged --data held-out/ --report out.html        # figures on one page
               moe-tool evaluate mixtral --tasks arc=arc.jsonl                         # multiple choice: acc, acc_norm
 
             A task's file has a JSON object on each line: context, choices and answer (the right one's index from 0, or its \
@@ -69,6 +70,7 @@ struct Evaluate: ParsableCommand {
     @Flag(help: "Add the experts' Fisher information to --stats; three times the work.")
     var fisher = false
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var text: DataArguments
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var common: CommonOptions
@@ -88,6 +90,7 @@ struct Evaluate: ParsableCommand {
     }
 
     func run() throws {
+        let page = try reporting.file()
         let choice = try gating.map { try GatingChoice(parsing: $0) }
         let sources = try DataSource.parse(data)
         let tasks = try TaskList(tasks)
@@ -132,6 +135,7 @@ struct Evaluate: ParsableCommand {
             if let scores = group.scores(weights) { report.add(scores, members: group.names) }
         }
         bar?.finish()
+        try page?.write(report.report, common)
         try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
     }
 

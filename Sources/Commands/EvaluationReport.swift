@@ -3,15 +3,15 @@ import Safetensors
 
 /// What `evaluate` prints: scores of models on domains, best of each column marked, and how mixtures routed.
 struct EvaluationReport {
-    private struct Row {
+    struct Row {
         let scores: ModelScores
         let routing: RoutingStatistics?
         let tasks: [(name: String, result: MultipleChoiceResult)]
         /// The models of an ensemble.
         let members: [String]
     }
-    private let gating: GatingChoice?
-    private var rows: [Row] = []
+    let gating: GatingChoice?
+    private(set) var rows: [Row] = []
 
     init(gating: GatingChoice?) { self.gating = gating }
 

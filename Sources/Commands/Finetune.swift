@@ -4,6 +4,7 @@ import Evaluation
 import Glibc
 import Models
 import Numerics
+import Reports
 import Safetensors
 import Training
 
@@ -44,6 +45,7 @@ struct Finetune: AsyncParsableCommand {
 
     @OptionGroup var training: TrainingArguments
     @OptionGroup var data: DataArguments
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
@@ -55,6 +57,7 @@ struct Finetune: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let page = try reporting.file(replaces: writing.force)
         let workers = writing.workers()
         var student = try Decoder(
             Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)
@@ -72,33 +75,39 @@ struct Finetune: AsyncParsableCommand {
         if let routerInit { identity["router-init"] = .string(routerInit.rawValue) }
         if let local {
             identity["local"] = .string(local.rawValue)
-            try await trainLocally(local, student, identity)
+            try await trainLocally(local, student, identity, page)
             return
         }
-        try await TrainingSession(
+        var session = TrainingSession(
             model: model, student: student, selection: train, training: training, data: data, writing: writing,
-            common: common, output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"), identity: identity
-        ).run()
+            common: common, output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"), identity: identity)
+        session.reportFile = page
+        let (before, after) = try await session.run()
+        try session.writeReport(before, after)
     }
 }
 
 extension Finetune {
     /// One pass over the data; what little there is to lose is not worth a saved state.
     private func trainLocally(
-        _ target: LocalRouterTraining.Target, _ student: Decoder, _ identity: JSONObject
+        _ target: LocalRouterTraining.Target, _ student: Decoder, _ identity: JSONObject,
+        _ page: ReportFile?
     ) async throws {
         var training = training
         if training.steps == nil, training.epochs == nil, training.batches == nil { training.epochs = 1 }
         var (source, steps) = try training.source({ try data.encoder(model, student) }, data)
         let learner = try LocalRouterTraining(student, target, training.options(.router, steps: steps))
         let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
+        var metrics: [StepMetrics] = []
         for _ in 0..<steps {
             if receivedSignal != 0 {
                 display.finish()
                 throw ExitStatus(code: 128 + receivedSignal)
             }
             guard let parts = try source.next() else { break }
-            display.show(.step(try learner.step(parts), of: steps))
+            let step = try learner.step(parts)
+            if page != nil { metrics.append(step) }
+            display.show(.step(step, of: steps))
         }
         display.finish()
         var record = identity
@@ -106,6 +115,11 @@ extension Finetune {
         try await write(
             learner.result.recording(record), to: writing.output ?? defaultOutput(for: model, suffix: "-tuned"),
             writing: writing, common: common, remarks: [], details: ["steps": JSON(steps)])
+        guard let page, !writing.dryRun else { return }
+        var report = Report("Training of the routers of \(shortNames([model])[0])")
+        report.facts = [("target", target.rawValue)]
+        report.figures = TrainingReport(metrics).figures(before: [], after: [])
+        try page.write(report, common)
     }
 }
 

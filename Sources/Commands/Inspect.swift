@@ -17,10 +17,13 @@ struct Inspect: AsyncParsableCommand {
     @Flag(help: "List every tensor: name, dtype, shape, file.")
     var tensors = false
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        let page = try reporting.file()
         let inspection = try Inspection(of: path)
+        try page?.write(report(on: inspection), common)
         if common.json {
             try standardOutput(JSON.object(inspection.json(tensors: tensors)).serialized())
         } else {

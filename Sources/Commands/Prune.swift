@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Evaluation
+import Reports
 import Safetensors
 import Transforms
 
@@ -48,6 +49,7 @@ struct Prune: AsyncParsableCommand {
     @Option(help: "The seed of a random choice.")
     var seed: UInt64 = 0
 
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var statistics: StatisticsArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
@@ -120,6 +122,7 @@ struct Prune: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let page = try reporting.file(replaces: writing.force)
         let source = try Checkpoint(at: input)
         let size: PruneOptions.Size
         if let experts {
@@ -145,5 +148,9 @@ struct Prune: AsyncParsableCommand {
             pruned, to: output, writing: writing, common: common,
             remarks: ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."],
             details: ["experts": JSON(left)])
+        if let page, !writing.dryRun {
+            let groups = try source.pruneGroups(options)
+            try page.write(Report(pruning: source, to: pruned, choice, criterion: name, groups: groups), common)
+        }
     }
 }

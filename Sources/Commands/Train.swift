@@ -37,6 +37,7 @@ struct Train: AsyncParsableCommand {
 
     @OptionGroup var training: TrainingArguments
     @OptionGroup var data: DataArguments
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
 
@@ -49,6 +50,7 @@ struct Train: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let page = try reporting.file(replaces: writing.force)
         let folder = config.map { $0.hasSuffix(".json") ? parent(of: $0) : $0 } ?? tokenizerFrom
         let (settings, companions) = try description(folder)
         let dtype = try writing.parsedDType() ?? .f32
@@ -58,11 +60,13 @@ struct Train: AsyncParsableCommand {
         let student = try Decoder(fresh, workers: workers)
         var writing = writing
         writing.dtype = dtype.rawValue
-        try await TrainingSession(
+        var session = TrainingSession(
             model: folder ?? ".", student: student, selection: .all, training: training, data: data, writing: writing,
             common: common, output: writing.output ?? "trained",
-            identity: ["command": "train", "config": .object(settings.object)]
-        ).run()
+            identity: ["command": "train", "config": .object(settings.object)])
+        session.reportFile = page
+        let (before, after) = try await session.run()
+        try session.writeReport(before, after)
     }
 
     private func parent(of path: String) -> String {

@@ -4,6 +4,7 @@ import Evaluation
 import Glibc
 import Models
 import Numerics
+import Reports
 import Safetensors
 import Training
 
@@ -22,6 +23,8 @@ struct TrainingSession {
     /// The command's own part of what the result depends on.
     let identity: JSONObject
     var distillation: TrainingOptions.Distillation?
+    /// Where figures of the run go.
+    var reportFile: ReportFile?
 
     /// Trains, and writes the checkpoint.
     ///

@@ -13,6 +13,12 @@ extension Checkpoint {
     public func pruned(_ options: PruneOptions) throws -> Checkpoint {
         try Pruning(self, options).run()
     }
+
+    /// For each layer that is a mixture, the experts that each one of the pruned mixture is made of, as `pruned` chooses
+    /// them.
+    ///
+    /// - Throws: as `pruned`.
+    package func pruneGroups(_ options: PruneOptions) throws -> [Int: [[Int]]] { try Pruning(self, options).groups }
 }
 
 private struct Pruning {
@@ -20,7 +26,7 @@ private struct Pruning {
     private let options: PruneOptions
     private let experts: Int
     /// For each layer that is a mixture, the experts that each new one is made of.
-    private let groups: [Int: [[Int]]]
+    let groups: [Int: [[Int]]]
     private let count: Int
 
     init(_ source: Checkpoint, _ options: PruneOptions) throws {
