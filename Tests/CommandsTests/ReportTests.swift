@@ -20,7 +20,7 @@ import Testing
         let result = try Tool.run(list: arguments + ["--report", page, "-q"])
         #expect(result.code == 0 && result.errors.isEmpty, "\(result.errors)")
         let html = String(decoding: try contents(page), as: UTF8.self)
-        #expect(html.hasPrefix("<!DOCTYPE html>") && html.contains("<code>moe-tool \(arguments[0]) "))
+        #expect(html.hasPrefix("<!DOCTYPE html>") && html.contains("<code>moe-tool \(arguments[0])"))
         let json = try JSON(parsing: contents(folder.path + "/page.json"), file: "page.json").object
         return (json?["figures"]?.array ?? []).compactMap { $0.object?["title"]?.string }
     }
@@ -85,5 +85,44 @@ import Testing
             try titles(
                 ["prune", moe, "--experts", "2", "--criterion", "random", "--force", "-o", folder.path + "/pruned"])
                 == ["Parameters by part", "Experts that are left"])
+    }
+
+    @Test func plansDraw() throws {
+        let runs = Fixtures.file("planning/chinchilla.csv")
+        let plans: [([String], [String])] = [
+            (
+                ["plan", "optimal", "--flops", "1e21"],
+                ["Loss over size at 1e21 FLOPs", "Parameters of the best models", "Tokens of the best models"]
+            ),
+            (
+                ["plan", "overtrain", "--flops", "1e21", "--force"],
+                ["Cost of inference over loss at 1e21 FLOPs of training"]
+            ),
+            (["plan", "cost", "-N", "7e9", "-E", "8", "--force"], ["Cost over devices", "Latency", "Throughput"]),
+            (
+                ["plan", "fit", "--runs", runs, "--law", "chinchilla", "--bootstrap", "0", "--starts", "4", "--force"],
+                ["Predicted and measured loss", "Errors over size"]
+            ),
+            (
+                ["plan", "upcycle", Fixtures.model("mistral"), "--experts", "8", "--tokens", "1e9", "--force"],
+                ["Parameters", "Memory"]
+            ),
+        ]
+        for (arguments, expected) in plans {
+            #expect(try titles(arguments) == expected)
+        }
+    }
+
+    @Test func theCurvesOfAPlanEndAtItsOptima() throws {
+        _ = try titles(["plan", "optimal", "--flops", "1e21", "--experts", "1,8"])
+        let json = try JSON(parsing: contents(folder.path + "/page.json"), file: "page.json").object
+        let series = (json?["figures"]?.array?.first?.object?["series"]?.array ?? []).map { line in
+            (line.object?["y"]?.array ?? []).compactMap(\.double)
+        }
+        #expect(series.count == 3)
+        for (curve, best) in zip(series, series.last ?? []) {
+            #expect(try #require(curve.min()) >= best && #require(curve.min()) < best + 1e-3)
+            #expect(try #require(curve.max()) > best + 0.1, "a curve, and no level")
+        }
     }
 }

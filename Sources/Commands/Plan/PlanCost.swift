@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Planning
+import Reports
 import Safetensors
 
 struct PlanCost: ParsableCommand {
@@ -34,9 +35,11 @@ struct PlanCost: ParsableCommand {
     @Option(help: "Bytes of a parameter, and of an element of keys and values; by default as stored, or 2.")
     var bytesPerParameter: Quantity?
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
     func run() throws {
+        let page = try reporting.file()
         let plan = try serving.plan()
         if let bytes = bytesPerParameter?.value, !(bytes >= 0.1 && bytes <= 16) {
             throw usage("--bytes-per-parameter \(numberText(bytes)): a number from 0.1 to 16 is needed")
@@ -68,6 +71,16 @@ struct PlanCost: ParsableCommand {
                     + "\(bytesText(model.weightBytes)), a request's keys and values \(bytesText(model.requestBytes))"
                     + (plan.latencies == nil ? "" : ", and the table must have its size and number of devices")
                     + "; raise --devices or choose other --hardware")
+        }
+        if let page {
+            var report = Report("Cost of serving on \(plan.hardware.name)")
+            report.facts = [
+                ("parameters", "\(shortText(sizes.total)), \(shortText(sizes.active)) active per token"),
+                ("weights", bytesText(model.weightBytes)),
+                ("latencies", plan.latencies == nil ? "roofline, not measured" : "measured"),
+            ]
+            report.figures = PlanFigures.serving(estimates)
+            try page.write(report, common)
         }
         if common.json {
             try standardOutput(JSON.object(json(model, plan, estimates, cheapest)).serialized())

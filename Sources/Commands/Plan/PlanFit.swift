@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Planning
+import Reports
 import Safetensors
 
 struct PlanFit: ParsableCommand {
@@ -48,12 +49,13 @@ struct PlanFit: ParsableCommand {
         help: ArgumentHelp("Write the law, for --law of the other commands.", valueName: "file.json"))
     var output: String?
 
-    @Flag(help: "Replace the output if it exists.")
+    @Flag(help: "Replace the output and the report if they exist.")
     var force = false
 
     @Flag(help: "List every run's residual.")
     var residuals = false
 
+    @OptionGroup var reporting: ReportOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -83,6 +85,7 @@ struct PlanFit: ParsableCommand {
         if let output, fileExists(output), !force {
             throw usage("\(output) exists: give another --output, or --force to replace it")
         }
+        let page = try reporting.file(replaces: force)
         let measured = try MeasuredRuns(contentsOf: runs, for: form)
         var fit = LawFit(form)
         fit.base = logBase
@@ -94,6 +97,16 @@ struct PlanFit: ParsableCommand {
         let result = try fit.fit(measured)
         let file = LawFile(law: result.law, range: result.range)
         if let output { try write(file, to: output) }
+        if let page {
+            var report = Report("\(form.name) fitted to \(measured.runs.count) runs")
+            report.facts =
+                [("law", form.formula)]
+                + result.law.constants.map { ($0.name, numberText($0.value)) }
+                + [("error", "\(percent(result.rootMeanSquare)) of the loss (root mean square of ln L)")]
+            report.figures = PlanFigures.fit(result, measured)
+            report.result = .object(json(file, result, measured))
+            try page.write(report, common)
+        }
         try standardOutput(
             common.json ? JSON.object(json(file, result, measured)).serialized() : text(result, measured),
             terminator: common.json ? "\n" : "")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Planning
+import Reports
 import Safetensors
 
 struct PlanOptimal: ParsableCommand {
@@ -23,9 +24,11 @@ struct PlanOptimal: ParsableCommand {
     @Option(name: [.customShort("E"), .long], help: "Numbers of experts to compare.")
     var experts: QuantityList?
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
     func run() throws {
+        let page = try reporting.file()
         let chosen = try law.chosen()
         let plan = try budget.plan(chosen, try shape.shape(chosen))
         let numbers =
@@ -35,6 +38,12 @@ struct PlanOptimal: ParsableCommand {
         let candidates = try numbers.map { try plan.optimum(experts: $0) }
         let lowest = candidates.map(\.loss).min()
         let warnings = chosen.warnings(candidates.map(\.point))
+        if let page {
+            var report = Report("Plan for \(numberText(plan.flops)) FLOPs")
+            report.facts = PlanFigures.facts(chosen, warnings)
+            report.figures = try PlanFigures.optimal(plan, candidates)
+            try page.write(report, common)
+        }
         if common.json {
             let models = candidates.map { candidate -> JSON in .object(candidate.json(chosen.law.form)) }
             try standardOutput(

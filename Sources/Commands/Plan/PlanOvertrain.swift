@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Planning
+import Reports
 import Safetensors
 
 struct PlanOvertrain: ParsableCommand {
@@ -26,6 +27,7 @@ struct PlanOvertrain: ParsableCommand {
     @Option(name: [.customShort("E"), .long], help: "Numbers of experts to compare with it.")
     var experts = QuantityList(values: [8, 16, 32])
 
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
     private struct Row {
@@ -42,6 +44,7 @@ struct PlanOvertrain: ParsableCommand {
         """
 
     func run() throws {
+        let page = try reporting.file()
         let chosen = try law.chosen()
         guard chosen.law.form.variables.contains(.experts) else {
             throw usage("\(chosen.name) does not know the number of experts: there is nothing to compare")
@@ -57,6 +60,14 @@ struct PlanOvertrain: ParsableCommand {
         }
         let all = [base] + rows.flatMap { [$0.boundedLoss, $0.boundedCost].compactMap { $0 } }
         let warnings = chosen.warnings(all.map(\.candidate.point))
+        if let page {
+            var report = Report("Overtraining at \(numberText(plan.budget.flops)) FLOPs")
+            report.summary = Self.published
+            report.facts =
+                [("hardware", plan.serving.hardware.name)] + PlanFigures.facts(chosen, warnings)
+            report.figures = try PlanFigures.overtraining(plan, base: base, experts: experts.values)
+            try page.write(report, common)
+        }
         if common.json {
             let results = rows.map { row -> JSON in
                 .object([

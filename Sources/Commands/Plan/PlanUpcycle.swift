@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Planning
+import Reports
 import Safetensors
 import Transforms
 
@@ -31,17 +32,27 @@ struct PlanUpcycle: ParsableCommand {
     var context = Quantity(value: 4096)
 
     @OptionGroup var law: LawArguments
+    @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
     func run() throws {
+        let page = try reporting.file()
         let chosen = try law.chosen()
         let forecast = try UpcycleForecast(
             Checkpoint(at: input), options: mixture.options, context: context.value, tokens: tokens?.value,
             sunkTokens: sunkTokens?.value)
         let expected = try expectation(forecast, chosen)
         let warnings = expected.map { chosen.warnings([$0.point]) } ?? []
+        let document = JSON.object(json(forecast, chosen, expected, warnings))
+        if let page {
+            var report = Report("Upcycling \(shortNames([input])[0]) to \(mixture.experts) experts")
+            report.facts = (warnings + liewWarnings(forecast)).map { ("note", $0) }
+            report.figures = try PlanFigures.upcycling(forecast)
+            report.result = document
+            try page.write(report, common)
+        }
         if common.json {
-            try standardOutput(JSON.object(json(forecast, chosen, expected, warnings)).serialized())
+            try standardOutput(document.serialized())
         } else {
             try standardOutput(text(forecast, chosen, expected), terminator: "")
             warn(warnings + liewWarnings(forecast), common)

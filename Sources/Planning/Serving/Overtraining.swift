@@ -88,16 +88,6 @@ package struct Overtraining: Sendable {
         }
     }
 
-    /// The choices that no other is both better and cheaper than, the cheapest first.
-    package static func front(_ choices: [Choice]) -> [Choice] {
-        var front: [Choice] = []
-        for choice in choices.sorted(by: { ($0.cost, $0.candidate.loss) < ($1.cost, $1.candidate.loss) }) {
-            if let last = front.last, choice.candidate.loss >= last.candidate.loss { continue }
-            front.append(choice)
-        }
-        return front
-    }
-
     private func choice(_ candidate: BudgetPlan.Candidate) -> Choice? {
         let model = ServedModel(
             sizes: candidate.sizes, bytesPerParameter: budget.bytesPerParameter, promptTokens: promptTokens,

@@ -1,0 +1,203 @@
+import Glibc
+import Planning
+import Reports
+import Safetensors
+
+/// Figures of plans, and what they have in common.
+enum PlanFigures {
+    static let loss = Axis("loss", unit: "nats a token", format: .four)
+    static let dollars = Axis("cost", unit: "$ per 1M tokens", scale: .logarithmic)
+
+    /// "8 experts".
+    static func name(experts: Double) -> String { experts == 1 ? "dense" : "\(shortText(experts)) experts" }
+
+    /// A law and its warnings, as a report tells of them.
+    static func facts(_ law: LawArguments.Chosen, _ warnings: [String]) -> [(name: String, text: String)] {
+        [("law", "\(law.name): \(law.law.form.formula)"), ("source", law.source)]
+            + [("N counts", law.law.form.meaningOfSize)]
+            + (law.notes + warnings).map { ("note", $0) }
+    }
+
+    // MARK: A budget
+
+    /// Loss over N with the whole budget spent, for each number of experts.
+    static func optimal(_ plan: BudgetPlan, _ optima: [BudgetPlan.Candidate]) throws -> [Figure] {
+        let size = Axis("N", unit: "parameters", scale: .logarithmic, format: .count)
+        var series = try optima.map { best in
+            // Far from the optimum the loss is of no interest, and would press the curves together.
+            let near = (best.point.parameters / 30)...(best.point.parameters * 30)
+            let points = try plan.curve(experts: best.point.experts, count: 256).filter {
+                near.contains($0.point.parameters)
+            }
+            return LineChart.Series(
+                name(experts: best.point.experts), .line, points.map { .init($0.point.parameters, $0.loss) })
+        }
+        series.append(
+            LineChart.Series(
+                "best", .points,
+                optima.map { .init($0.point.parameters, $0.loss, label: shortText($0.point.experts)) }))
+        let experts = optima.map { name(experts: $0.point.experts) }
+        return [
+            Figure(
+                "Loss over size at \(numberText(plan.flops)) FLOPs",
+                caption: "A smaller model is trained on more tokens, until the budget is spent.",
+                .lines(LineChart(x: size, y: loss, series))),
+            Figure(
+                "Parameters of the best models", isHalf: true,
+                .bars(
+                    BarChart(
+                        Axis("parameters", format: .count), categoryTitle: "experts", experts,
+                        [
+                            .init("active per token", optima.map(\.sizes.active)),
+                            .init("total", optima.map(\.sizes.total)),
+                        ]))),
+            Figure(
+                "Tokens of the best models", isHalf: true,
+                .bars(
+                    BarChart(
+                        Axis("tokens", format: .count), categoryTitle: "experts", experts,
+                        [.init("training tokens", optima.map(\.point.tokens))]))),
+        ]
+    }
+
+    // MARK: Cost
+
+    /// Cost over loss for each number of experts, from much overtrained to the optimum.
+    static func overtraining(_ plan: Overtraining, base: Overtraining.Choice, experts: [Double]) throws -> [Figure] {
+        var numbers = [base.candidate.point.experts]
+        for number in experts where !numbers.contains(number) { numbers.append(number) }
+        let series = try numbers.map { number in
+            LineChart.Series(
+                name(experts: number), .both,
+                try plan.curve(experts: number, count: 20).map { .init($0.candidate.loss, $0.cost) })
+        }
+        return [
+            Figure(
+                "Cost of inference over loss at \(numberText(plan.budget.flops)) FLOPs of training",
+                caption: "Each line goes from a model of a hundredth of the best size to the best one: smaller models "
+                    + "trained longer are cheaper to run.",
+                .lines(LineChart(x: loss, y: dollars, series, frontier: .leastBoth)))
+        ]
+    }
+
+    static func serving(_ estimates: [ServingPlan.Estimate]) -> [Figure] {
+        let devices = Axis("devices")
+        func line(_ name: String, _ value: (ServingPlan.Estimate) -> Double) -> LineChart.Series {
+            LineChart.Series(name, .both, estimates.map { .init(Double($0.devices), value($0)) })
+        }
+        return [
+            Figure(
+                "Cost over devices",
+                .lines(LineChart(x: devices, y: dollars, [line("cost") { $0.dollarsPerMillionTokens }]))
+            ),
+            Figure(
+                "Latency", isHalf: true,
+                .lines(
+                    LineChart(
+                        x: devices, y: Axis("latency", unit: "ms", scale: .logarithmic),
+                        [
+                            line("first token") { $0.firstTokenSeconds * 1000 },
+                            line("step of decoding") { $0.decodeSeconds * 1000 },
+                        ]))),
+            Figure(
+                "Throughput", isHalf: true,
+                .lines(
+                    LineChart(
+                        x: devices, y: Axis("throughput", unit: "tokens/s", format: .count),
+                        [line("all devices together") { $0.tokensPerSecond }]))),
+        ]
+    }
+
+    // MARK: Fits
+
+    static func fit(_ result: LawFit.Result, _ measured: MeasuredRuns) -> [Figure] {
+        let runs = zip(measured.runs, result.residuals)
+        var groups: [Double] = []
+        for run in measured.runs where !groups.contains(run.point.experts) { groups.append(run.point.experts) }
+        func series(_ point: (MeasuredRuns.Run, Double) -> LineChart.Point) -> [LineChart.Series] {
+            groups.sorted().map { group in
+                let name = result.law.form.variables.contains(.experts) ? name(experts: group) : "runs"
+                return LineChart.Series(
+                    name, .points, runs.filter { $0.0.point.experts == group }.map { point($0.0, $0.1) })
+            }
+        }
+        let losses = measured.runs.map(\.loss)
+        let diagonal = LineChart.Series(
+            "equal", .dashed, [losses.min(), losses.max()].compactMap { $0 }.map { .init($0, $0) })
+        return [
+            Figure(
+                "Predicted and measured loss",
+                .lines(
+                    LineChart(
+                        x: Axis("measured loss", unit: "nats a token", format: .three),
+                        y: Axis("loss by the law", unit: "nats a token", format: .three),
+                        series { run, _ in .init(run.loss, result.law.loss(run.point)) } + [diagonal]))),
+            Figure(
+                "Errors over size", caption: "Errors that lean one way at an end say that the law does not hold there.",
+                .lines(
+                    LineChart(
+                        x: Axis("N", unit: "parameters", scale: .logarithmic, format: .count),
+                        y: Axis("law's loss above the measured", format: .percent),
+                        series { .init($0.point.parameters, exp($1) - 1) }))),
+        ]
+    }
+
+    // MARK: Upcycling
+
+    static func upcycling(_ forecast: UpcycleForecast) throws -> [Figure] {
+        let (dense, mixture) = (forecast.dense, forecast.mixture)
+        var figures = [
+            Figure(
+                "Parameters", isHalf: true,
+                .bars(
+                    BarChart(
+                        Axis("parameters", format: .count), categoryTitle: "parameters", ["total", "active per token"],
+                        [
+                            .init("now", [dense.total, dense.active]),
+                            .init(forecast.family, [mixture.total, mixture.active]),
+                        ]
+                    ))),
+            Figure(
+                "Memory", isHalf: true,
+                .bars(
+                    BarChart(
+                        Axis("memory", format: .bytes), categoryTitle: "use",
+                        ["checkpoint", "train the routers", "train all (AdamW)"],
+                        [
+                            .init("now", [dense.bytes, .nan, 16 * dense.total]),
+                            .init(
+                                forecast.family,
+                                [mixture.bytes, forecast.routerTrainingBytes, forecast.fullTrainingBytes]),
+                        ]))),
+        ]
+        guard let comparison = forecast.comparison, let upcycled = PublishedLaw.named("liew-upcycled"),
+            let scratch = PublishedLaw.named("liew-scratch")
+        else { return figures }
+        func line(_ name: String, _ law: ScalingLaw) -> LineChart.Series {
+            // Three orders of magnitude around what was asked for.
+            let points = (0...48).map { step in
+                let tokens = comparison.tokens * pow(10, Double(step) / 16 - 1.5)
+                return LineChart.Point(
+                    tokens,
+                    law.loss(
+                        LawPoint(
+                            parameters: comparison.parameters, tokens: tokens, experts: 8,
+                            sunkTokens: comparison.sunkTokens)))
+            }
+            return LineChart.Series(name, .line, points)
+        }
+        let asked = LineChart.Series(
+            "asked for", .points,
+            [.init(comparison.tokens, comparison.upcycledLoss), .init(comparison.tokens, comparison.scratchLoss)])
+        figures.append(
+            Figure(
+                "Upcycled or from scratch, by Liew et al.",
+                caption:
+                    "By the printed constants, of 8 experts, top-2, on their data: \(comparison.verdict.rawValue).",
+                .lines(
+                    LineChart(
+                        x: Axis("tokens", scale: .logarithmic, format: .count), y: loss,
+                        [line("upcycled", try upcycled.law()), line("from scratch", try scratch.law()), asked]))))
+        return figures
+    }
+}
