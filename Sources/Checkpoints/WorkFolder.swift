@@ -1,5 +1,5 @@
 import Glibc
-import Safetensors
+package import Safetensors
 
 /// The locked folder beside the output in which a checkpoint grows, and from which it is published whole.
 ///
@@ -113,6 +113,14 @@ package final class WorkFolder {
 package func fileExists(_ path: String) -> Bool {
     var status = stat()
     return lstat(path, &status) == 0
+}
+
+/// Makes a folder and those above it, as far as they are not there.
+package func makeFolders(_ path: String) throws(SafetensorsError) {
+    guard !fileExists(path) else { return }
+    if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeFolders(String(path[..<slash])) }
+    // A path may end in a slash.
+    if !fileExists(path) { try PosixFile.makeDirectory(path) }
 }
 
 /// The path with every symbolic link followed; the path itself where that is not possible.

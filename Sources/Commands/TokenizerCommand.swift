@@ -6,8 +6,8 @@ import Tokenizers
 
 struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokenizer", abstract: "Encode and decode text with a checkpoint's own tokenizer.",
-        subcommands: [Encode.self, Decode.self])
+        commandName: "tokenizer", abstract: "Encode and decode text with a checkpoint's own tokenizer, or train one.",
+        subcommands: [Encode.self, Decode.self, TokenizerTraining.self])
 
     struct Encode: ParsableCommand {
         static let configuration = CommandConfiguration(

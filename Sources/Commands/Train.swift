@@ -89,11 +89,21 @@ struct Train: AsyncParsableCommand {
             guard let tokenizerFrom else {
                 throw ValidationError("--preset: give --tokenizer-from FOLDER, or --tokenizer bytes")
             }
-            vocabulary = try Tokenizer(contentsOf: tokenizerFrom + "/tokenizer.json").vocabularySize
+            let tokenizer = try Tokenizer(contentsOf: tokenizerFrom + "/tokenizer.json")
+            vocabulary = tokenizer.vocabularySize
             if fileExists(tokenizerFrom + "/config.json") {
                 let other = try ModelConfig(contentsOf: tokenizerFrom + "/config.json")
                 beginning = other.object["bos_token_id"]?.int
                 end = other.object["eos_token_id"]?.int
+            } else if fileExists(tokenizerFrom + "/tokenizer_config.json") {
+                let names = try JSON(
+                    parsing: PosixFile.contents(tokenizerFrom + "/tokenizer_config.json", limit: 1 << 24),
+                    file: tokenizerFrom + "/tokenizer_config.json"
+                ).object
+                func id(_ key: String) -> Int? {
+                    (names?[key]?.string ?? names?[key]?.object?["content"]?.string).flatMap(tokenizer.id(of:))
+                }
+                (beginning, end) = (id("bos_token"), id("eos_token"))
             }
         }
         return (

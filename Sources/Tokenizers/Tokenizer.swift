@@ -25,6 +25,11 @@ public struct Tokenizer: Sendable {
     /// One more than the largest id.
     public var vocabularySize: Int { tokens.count }
 
+    /// The id of a special token by its name; nil where there is none.
+    package func id(of special: String) -> Int? {
+        specialIDs.map(Int.init).first { tokens[$0].map { $0 == Array(special.utf8) } ?? false }
+    }
+
     /// The tokens of a text.
     ///
     /// - Parameter addsSpecialTokens: put what the tokenizer's template asks for before and after it.

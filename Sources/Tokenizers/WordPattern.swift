@@ -20,6 +20,15 @@ enum WordPattern: Sendable, Hashable {
         }
     }
 
+    /// The pattern as tokenizer.json has it.
+    var text: String {
+        switch self {
+        case .gpt2: Self.gpt2Text
+        case .llama3(let digits):
+            digits == 3 ? Self.llama3Text : Self.llama3Text.replacing("{1,3}", with: digits == 1 ? "" : "{1,\(digits)}")
+        }
+    }
+
     /// Calls `body` with each word's range.
     func forEachWord(in bytes: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
         CharacterClass.table.withUnsafeBufferPointer { table in

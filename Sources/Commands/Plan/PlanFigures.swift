@@ -162,12 +162,12 @@ enum PlanFigures {
                 .bars(
                     BarChart(
                         Axis("memory", format: .bytes), categoryTitle: "use",
-                        ["checkpoint", "train the routers", "train all (AdamW)"],
+                        ["checkpoint", "train all (AdamW)"],
                         [
-                            .init("now", [dense.bytes, .nan, 16 * dense.total]),
+                            .init("now", [dense.bytes, 16 * dense.total]),
                             .init(
                                 forecast.family,
-                                [mixture.bytes, forecast.routerTrainingBytes, forecast.fullTrainingBytes]),
+                                [mixture.bytes, forecast.fullTrainingBytes]),
                         ]))),
         ]
         guard let comparison = forecast.comparison, let upcycled = PublishedLaw.named("liew-upcycled"),

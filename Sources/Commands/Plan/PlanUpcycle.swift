@@ -46,7 +46,9 @@ struct PlanUpcycle: ParsableCommand {
         let document = JSON.object(json(forecast, chosen, expected, warnings))
         if let page {
             var report = Report("Upcycling \(shortNames([input])[0]) to \(mixture.experts) experts")
-            report.facts = (warnings + liewWarnings(forecast)).map { ("note", $0) }
+            report.facts =
+                [("memory to train the routers", bytesText(forecast.routerTrainingBytes))]
+                + (warnings + liewWarnings(forecast)).map { ("note", $0) }
             report.figures = try PlanFigures.upcycling(forecast)
             report.result = document
             try page.write(report, common)

@@ -26,7 +26,7 @@ package final class TensorBoardWriter {
     /// - Throws: `CheckpointError` with code `io`.
     package init(folder: String, resumedStep: Int? = nil, wallTime: Double = currentTime()) throws {
         (path, file) = try translatingErrors { () throws(SafetensorsError) in
-            try Self.makeFolders(folder)
+            try makeFolders(folder)
             // A number of its own for each file that a process makes within a second.
             let stem = "\(folder)/events.out.tfevents.\(Int(wallTime)).\(Self.hostName).\(getpid())"
             var number = 0
@@ -53,12 +53,6 @@ package final class TensorBoardWriter {
         try translatingErrors { () throws(SafetensorsError) in try file.writeExactly(pending, at: end) }
         end += pending.count
         pending.removeAll(keepingCapacity: true)
-    }
-
-    private static func makeFolders(_ path: String) throws(SafetensorsError) {
-        guard !fileExists(path) else { return }
-        if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeFolders(String(path[..<slash])) }
-        try PosixFile.makeDirectory(path)
     }
 
     private static var hostName: String {
