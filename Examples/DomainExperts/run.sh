@@ -1,34 +1,102 @@
 #!/usr/bin/env bash
-# Branch-Train-MiX with real branches: merges three domain models, trains the router, makes a dense model of the result
-# with and without distillation, and evaluates all of them on held-out text.
+# The whole of Branch-Train-MiX on text: a tokenizer, a seed, a branch of it for each domain, the branches merged to a mixture,
+# its routers tuned, all it is compared with at equal tokens, a dense model and a smaller mixture made of it, and one report.
 #
-#     Examples/DomainExperts/run.sh [MODELS] [CORPUS] [OUT]
+#     Examples/DomainExperts/run.sh [--quick] [--text DIR] [--out DIR]
 #
-# MODELS has the folders seed, python, law and manual; CORPUS has NAME.train.jsonl and NAME.heldout.jsonl for each domain.
+# DIR has a folder of text for each domain; without it the text is what a Debian machine has. Started again, it continues
+# where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-models="${1:-../shared/models}"
-corpus="${2:-../shared/corpus}"
-out="${3:-$(mktemp -d)}"
-[ -d "$models/seed" ] && [ -d "$corpus" ] || { echo "skipped: $models and $corpus are not there"; exit 0; }
-swift build -c release --product moe-tool >&2
-tool="$(swift build -c release --show-bin-path)/moe-tool"
-mkdir -p "$out/heldout"
-data=()
-for domain in python law manual; do
-    data+=(--data "$domain=$corpus/$domain.train.jsonl")
-    cp "$corpus/$domain.heldout.jsonl" "$out/heldout/"
-done
-train=("${data[@]}" --length 128 --heldout "$out/heldout" --heldout-tokens 8192 --dtype F32)
+fail() { printf 'run.sh: %s\n' "$*" >&2; exit 2; }
 
-"$tool" merge --dense "$models/python" "$models/law" "$models/manual" -o "$out/soup" --force --quiet
-"$tool" merge "$models/python" "$models/law" "$models/manual" -o "$out/merged" --force --quiet
-"$tool" finetune "$out/merged" "${train[@]}" --steps 300 --lr 3e-2 --warmup 10 -o "$out/tuned" --force
-"$tool" finetune "$out/merged" "${train[@]}" --train all --balance hf:0.01 --steps 200 --warmup 10 -o "$out/all" --force
-"$tool" densify "$out/all" -o "$out/dense" --force --quiet
-"$tool" densify "$out/all" --learn-mixture "${data[@]}" --length 128 --steps 30 --lr 5e-2 -o "$out/learned" --force
-again=("${train[@]}" --steps 100 --warmup 10 --base "$models/seed" --force)
-"$tool" densify "$out/all" --distill "${again[@]}" -o "$out/distilled"
-"$tool" distill --teacher "$out/all" --student "$out/dense" --alpha 0 "${again[@]}" -o "$out/continued"
-"$tool" evaluate "$models"/{seed,python,law,manual} "$out"/{soup,merged,tuned,all,dense,learned,distilled,continued} \
-    --data "$out/heldout" --length 128
+quick="" texts="" out=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --quick) quick=yes; shift ;;
+    --text) texts="${2:?--text takes a folder}"; shift 2 ;;
+    --out) out="${2:?--out takes a folder}"; shift 2 ;;
+    *) fail "$1 is not known: [--quick] [--text DIR] [--out DIR]" ;;
+    esac
+done
+[ -z "$texts" ] || [ -d "$texts" ] || fail "$texts is no folder"
+[ -n "$out" ] || out="Examples/DomainExperts/out${quick:+-quick}"
+
+# Updates, of 4096 tokens each: of the seed, of each branch, of what follows the merge, and of the distillation.
+if [ -n "$quick" ]; then seed=80 branch=24 after=20 last=10; else seed=750 branch=200 after=150 last=80; fi
+
+mkdir -p "$out"
+printf '%s\n' "quick=$quick texts=$texts steps=$seed,$branch,$after,$last" >"$out/settings.new"
+if [ -e "$out/settings" ] && ! cmp -s "$out/settings" "$out/settings.new"; then
+    fail "$out is of a run with other settings ($(cat "$out/settings")): give another --out, or remove it"
+fi
+mv "$out/settings.new" "$out/settings"
+
+if [ -z "${MOE_TOOL:-}" ]; then
+    Tests/libraries.sh >&2
+    swift build -c release --product moe-tool >&2
+    MOE_TOOL="$(swift build -c release --show-bin-path)/moe-tool"
+fi
+
+started=$(date +%s)
+# step NAME COMMAND...: makes OUT/NAME unless it is there. A training that was interrupted goes on from its last state.
+step() {
+    local name="$1"
+    shift
+    if [ -e "$out/$name" ]; then
+        printf '== %s: done before\n' "$name" >&2
+        return
+    fi
+    printf '== %s (after %d s)\n' "$name" $(($(date +%s) - started)) >&2
+    "$MOE_TOOL" "$@" -o "$out/$name"
+}
+
+if [ ! -e "$out/text" ]; then
+    printf '== text\n' >&2
+    rm -rf "$out/text.new"
+    Examples/DomainExperts/texts.sh "$out/text.new" "$texts"
+    mv "$out/text.new" "$out/text"
+fi
+domains=()
+for folder in "$out"/text/train/*/; do domains+=("$(basename "$folder")"); done
+count=${#domains[@]}
+
+heldout=(--heldout "$out/text/heldout" --heldout-tokens 8192)
+common=(--length 128 --warmup 10 --resume)
+all=(--data "$out/text/train" "${heldout[@]}" "${common[@]}")
+# As many tokens as all branches and what follows the merge have.
+equal=$((count * branch + after))
+
+step tokenizer tokenizer train --data "$out/text/train" --vocab-size 2048
+step seed train --preset tiny --tokenizer-from "$out/tokenizer" "${all[@]}" --steps "$seed" --lr 3e-3
+for domain in "${domains[@]}"; do
+    step "$domain" finetune "$out/seed" --train all --data "$domain=$out/text/train/$domain" "${heldout[@]}" "${common[@]}" \
+        --steps "$branch" --lr 1.5e-3
+done
+branches=("${domains[@]/#/$out/}")
+step soup merge --dense "${branches[@]}"
+step merged merge "${branches[@]}"
+step routers-tuned finetune "$out/merged" "${all[@]}" --steps "$after" --lr 3e-2
+step all-tuned finetune "$out/merged" --train all --balance hf:0.01 "${all[@]}" --steps "$after" --lr 1.5e-3
+step dense-continued finetune "$out/seed" --train all "${all[@]}" --steps "$equal" --lr 1.5e-3
+step upcycled upcycle "$out/seed" --experts "$count" --top-k 2
+step upcycled-continued finetune "$out/upcycled" --train all --balance hf:0.01 "${all[@]}" --steps "$equal" --lr 1.5e-3
+step densified densify "$out/all-tuned"
+step distilled densify "$out/all-tuned" --distill --base "$out/seed" "${all[@]}" --steps "$last"
+left=$((count - 1))
+step pruned prune "$out/all-tuned" --experts "$left" --top-k $((left < 2 ? 1 : 2)) --data "$out/text/train" --tokens 16384
+
+models=("$out/seed" "${branches[@]}")
+for name in soup merged routers-tuned all-tuned dense-continued upcycled-continued densified distilled pruned; do
+    models+=("$out/$name")
+done
+ensemble=()
+for model in "${branches[@]}"; do ensemble+=(--ensemble-of "$model"); done
+metrics=()
+for file in "$out"/*.metrics.jsonl; do metrics+=(--metrics "$file"); done
+limit=()
+if [ -n "$quick" ]; then limit=(--tokens 16384); fi
+printf '== evaluation (after %d s)\n' $(($(date +%s) - started)) >&2
+"$MOE_TOOL" evaluate "${models[@]}" "${ensemble[@]}" --data "$out/text/heldout" --length 128 ${limit[@]+"${limit[@]}"} \
+    "${metrics[@]}" --report "$out/report.html" --force | tee "$out/table.txt"
+printf 'report: %s (after %d s)\n' "$out/report.html" $(($(date +%s) - started)) >&2

@@ -3,6 +3,7 @@ import Checkpoints
 import Evaluation
 import Models
 import Numerics
+import Reports
 import Safetensors
 
 struct Evaluate: ParsableCommand {
@@ -64,11 +65,22 @@ struct Evaluate: ParsableCommand {
     @Flag(help: "Also score the ensemble of the dense models among them, weighed alike and by their posterior.")
     var ensemble = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Or the ensemble of these of them: a dense model's name as given (repeatable).", valueName: "model"))
+    var ensembleOf: [String] = []
+
     @Option(help: "Write what prune, densify and merge need to know about one mixture's experts: a safetensors file.")
     var stats: String?
 
     @Flag(help: "Add the experts' Fisher information to --stats; three times the work.")
     var fisher = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Draw the losses of training runs too, from what they wrote beside their output (repeatable).",
+            valueName: "x.metrics.jsonl"))
+    var metrics: [String] = []
 
     @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var text: DataArguments
@@ -77,7 +89,7 @@ struct Evaluate: ParsableCommand {
 
     func validate() throws {
         if data.isEmpty, tasks.isEmpty { throw ValidationError("give text with --data, or questions with --tasks") }
-        if data.isEmpty, ensemble || stats != nil { throw ValidationError("--ensemble and --stats go with --data") }
+        if data.isEmpty, hasEnsemble || stats != nil { throw ValidationError("--ensemble and --stats go with --data") }
         if !tasks.isEmpty, gating != nil { throw ValidationError("--gating goes with --data, not with --tasks") }
         if let length, length < 2 { throw ValidationError("--length \(length): at least 2 tokens make a prediction") }
         if let tokens, tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
@@ -87,10 +99,27 @@ struct Evaluate: ParsableCommand {
         if stats != nil, models.count != 1 { throw ValidationError("--stats is about one model: give one") }
         if fisher, stats == nil { throw ValidationError("--fisher goes with --stats FILE") }
         if ensemble, models.count < 2 { throw ValidationError("--ensemble takes two models or more") }
+        if ensemble, !ensembleOf.isEmpty { throw ValidationError("give --ensemble or --ensemble-of, not both") }
+        if let other = ensembleOf.first(where: { !models.contains($0) }) {
+            throw ValidationError("--ensemble-of \(other): it is not among the models")
+        }
+        if !ensembleOf.isEmpty, Set(ensembleOf).count < 2 {
+            throw ValidationError("--ensemble-of: give it for two models or more")
+        }
+        if !metrics.isEmpty, reporting.options.report == nil {
+            throw ValidationError("--metrics goes into a report: give --report PAGE")
+        }
+    }
+
+    private var hasEnsemble: Bool { ensemble || !ensembleOf.isEmpty }
+
+    private func isInEnsemble(_ path: String, _ checkpoint: Checkpoint) -> Bool {
+        ensembleOf.contains(path) || (ensemble && !checkpoint.isMixture)
     }
 
     func run() throws {
         let page = try reporting.file()
+        let curves = try metrics.map { (path: $0, report: try TrainingReport(metrics: $0)) }
         let choice = try gating.map { try GatingChoice(parsing: $0) }
         let sources = try DataSource.parse(data)
         let tasks = try TaskList(tasks)
@@ -117,7 +146,7 @@ struct Evaluate: ParsableCommand {
             evaluator.batchTokens =
                 batchTokens ?? BatchSize.tokens(for: decoder, memory: compute.memory.bytes, slots: evaluator.slots)
             evaluator.measuresOutputs = stats != nil
-            evaluator.keepsLosses = ensemble && !checkpoint.isMixture
+            evaluator.keepsLosses = isInEnsemble(path, checkpoint)
             evaluator.isCancelled = { receivedSignal != 0 }
             if let bar { evaluator.progress = { progress in Self.show(progress, path, bar) } }
             let result = try evaluator.evaluate(texts, name: path)
@@ -135,7 +164,15 @@ struct Evaluate: ParsableCommand {
             if let scores = group.scores(weights) { report.add(scores, members: group.names) }
         }
         bar?.finish()
-        try page?.write(report.report, common)
+        if let page {
+            var drawn = report.report
+            for (path, curve) in curves {
+                let file = path.split(separator: "/").last.map(String.init) ?? path
+                let name = file.hasSuffix(".metrics.jsonl") ? String(file.dropLast(".metrics.jsonl".count)) : file
+                drawn.figures += curve.loss.map { [$0.titled("Training of \(name)")] } ?? []
+            }
+            try page.write(drawn, common)
+        }
         try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
     }
 
@@ -154,6 +191,9 @@ struct Evaluate: ParsableCommand {
         }
         if case .lory = choice, stats != nil {
             throw failure("--stats: under --gating lory no token goes to an expert of its own")
+        }
+        if let other = zip(models, checkpoints).first(where: { ensembleOf.contains($0) && $1.isMixture })?.0 {
+            throw failure("--ensemble-of \(other): it is a mixture, and dense models are mixed")
         }
         if ensemble, checkpoints.count - mixtures < 2 {
             throw failure("--ensemble mixes dense models, and there are \(checkpoints.count - mixtures) of them")

@@ -36,6 +36,17 @@ extension EvaluationReport {
                     "Bits per byte by model and domain", bits, names, domains, { $0.bitsPerByte ?? .nan },
                     { $0.bitsPerByte ?? .nan }))
         }
+        // More models than colours are told apart by their names.
+        if rows.count > 8 {
+            figures.append(
+                Figure(
+                    "Models side by side", caption: "The mean of the domains, in the order given: lower is better.",
+                    .bars(
+                        BarChart(
+                            loss, categoryTitle: "model", names,
+                            [BarChart.Series("mean of the domains", rows.map(\.scores.loss))]))))
+            return figures
+        }
         let series = zip(names, rows).map { BarChart.Series($0, $1.scores.domains.map(\.loss) + [$1.scores.loss]) }
         figures.append(
             Figure(

@@ -47,6 +47,9 @@ struct TrainingReport {
         return figures + loads
     }
 
+    /// Losses over the updates; nil where there were none.
+    var loss: Figure? { steps.isEmpty ? nil : losses([]) }
+
     private func half(_ title: String, _ y: Axis, _ series: [LineChart.Series]) -> Figure {
         Figure(title, isHalf: true, .lines(LineChart(x: stepAxis, y: y, series)))
     }

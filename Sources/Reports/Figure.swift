@@ -23,6 +23,13 @@ package struct Figure: Sendable {
         self.content = content
     }
 
+    /// The same figure by another name.
+    package func titled(_ title: String) -> Figure {
+        var figure = self
+        figure.title = title
+        return figure
+    }
+
     private var plot: any Plot {
         switch content {
         case .lines(let chart): chart

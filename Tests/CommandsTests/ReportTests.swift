@@ -125,4 +125,28 @@ import Testing
             #expect(try #require(curve.max()) > best + 0.1, "a curve, and no level")
         }
     }
+
+    @Test func anEvaluationDrawsEnsemblesAndTraining() throws {
+        let models = ["mistral", "llama", "mixtral"].map(Fixtures.model)
+        let tuned = folder.path + "/tuned"
+        let training = try Tool.run(
+            list: ["finetune", models[2], "-o", tuned, "--steps", "2", "--length", "24", "--batch-tokens", "48", "-q"]
+                + data)
+        #expect(training.code == 0, "\(training.errors)")
+        let evaluation = ["evaluate"] + models + data + ["--length", "24"]
+        let found = try titles(
+            evaluation + [
+                "--ensemble-of", models[0], "--ensemble-of", models[1], "--metrics", tuned + ".metrics.jsonl",
+            ])
+        #expect(found.last == "Training of tuned")
+        let json = try JSON(parsing: contents(folder.path + "/page.json"), file: "page.json").object
+        let rows = json?["result"]?.object?["models"]?.array ?? []
+        #expect(rows.count == 5)
+        #expect(rows.last?.object?["members"]?.array == models.prefix(2).map { .string($0) })
+        #expect(try Tool.run(list: evaluation + ["--metrics", tuned + ".metrics.jsonl"]).code == 2)
+        #expect(try Tool.run(list: evaluation + ["--ensemble-of", models[0], "--ensemble-of", "other"]).code == 2)
+        #expect(try Tool.run(list: evaluation + ["--ensemble-of", models[0]]).code == 2)
+        let mixed = try Tool.run(list: evaluation + ["--ensemble-of", models[0], "--ensemble-of", models[2]])
+        #expect(mixed.code == 4 && mixed.errors.contains("mixture"), "\(mixed.code) \(mixed.errors)")
+    }
 }

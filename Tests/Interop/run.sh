@@ -5,6 +5,7 @@
 #   MODELS="base a b c"                   checkpoints with tokenizers, of llama or mistral: text is generated, and routers' rows
 #                                         are made as mergekit does
 #   MERGEKIT_MOE=d/bin/mergekit-moe       mergekit, for the latter
+#   EXPERIMENT=out                        what Examples/DomainExperts/run.sh wrote (default: where it writes it)
 #   MLX_PYTHON=c/bin/python               an interpreter with mlx-lm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,6 +14,7 @@ tool="$(swift build -c release --show-bin-path)/moe-tool"
 for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/upcycle.py "$tool"
     "$python" Tests/Interop/merge.py "$tool"
+    "$python" Tests/Interop/experiment.py ${EXPERIMENT:+"$EXPERIMENT"}
     if [ -n "${MODELS:-}" ]; then
         "$python" Tests/Interop/generate.py "$tool" $MODELS
         "$python" Tests/Interop/gates.py "$tool" $MODELS
