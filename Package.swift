@@ -11,14 +11,14 @@ let package = Package(
     dependencies: [
         // The command line: parsing, help, completion.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        // SHA-256 of source files, with the processor's SHA instructions.
+        // SHA-256 of source files and packed tensors, with the processor's SHA instructions.
         .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
         // Recipes.
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         .target(
-            name: "Formats", path: "Formats", exclude: ["schemas"],
+            name: "Formats", path: "Formats", exclude: ["mtz.md", "schemas"],
             resources: [.embedInCode("architectures"), .embedInCode("hardware")]),
         .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -26,9 +26,15 @@ let package = Package(
         .target(name: "Safetensors", dependencies: ["CPlatform"]),
         .target(name: "Numerics", dependencies: ["CBLAS", "CPlatform", "Safetensors"]),
         .target(
+            name: "Packing",
+            dependencies: [
+                "CPlatform", "CZstd", "Numerics", "Safetensors", .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+        .target(
             name: "Checkpoints",
             dependencies: [
-                "CPlatform", "Formats", "Numerics", "Safetensors", .product(name: "Crypto", package: "swift-crypto"),
+                "CPlatform", "Formats", "Numerics", "Packing", "Safetensors",
+                .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(name: "Tokenizers", dependencies: ["Safetensors"]),
         .target(
@@ -57,13 +63,15 @@ let package = Package(
         .target(
             name: "Commands",
             dependencies: [
-                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Planning", "Reports",
-                "Safetensors", "Tokenizers", "Training", "Transforms",
+                "CPlatform", "Checkpoints", "Evaluation", "MoEToolkit", "Models", "Numerics", "Packing", "Planning",
+                "Reports", "Safetensors", "Tokenizers", "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
+        .testTarget(
+            name: "PackingTests", dependencies: ["Checkpoints", "Numerics", "Packing", "Safetensors", "TestSupport"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
         .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport"]),
         .testTarget(name: "TokenizersTests", dependencies: ["Safetensors", "TestSupport", "Tokenizers"]),

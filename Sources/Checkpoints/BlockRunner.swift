@@ -90,7 +90,8 @@ final class BlockRunner: Sendable {
         return max(1, target / perRow)
     }
 
-    private func make(
+    /// Makes rows of a job, or all of it where `rows` is nil.
+    func make(
         _ job: WriteJob, _ rows: Range<Int>?, into sink: some BlockSink, _ stop: StopFlag,
         isCancelled: @Sendable () -> Bool
     ) throws {

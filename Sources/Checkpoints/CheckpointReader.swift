@@ -1,3 +1,4 @@
+import Packing
 import Safetensors
 
 /// Opens a folder and finds every tensor's role.
@@ -13,7 +14,7 @@ struct CheckpointReader {
                 "the weights are quantised (\(escaped(method))), and a transform needs floating-point "
                     + "numbers: dequantise them first, for example with transformers' dequantize()")
         }
-        let tensors = try ShardedTensors(opening: path)
+        let tensors = try ShardedTensors.open(path)
         let match = try TensorMatch(description, tensors)
         try match.check()
         return Checkpoint(

@@ -16,6 +16,9 @@ public struct WriteOptions: Sendable {
     public var resume = false
     /// Read every byte back and compare it before the checkpoint is published.
     public var verify = false
+    /// Write packed files (.mtz): without loss, equal tensors once. They are read back and compared in any case. Of an
+    /// interrupted run nothing is kept: `resume` starts over.
+    public var pack = false
     /// Called with the finished checkpoint as it lies on disk before it is published; what this throws keeps it from
     /// appearing.
     package var inspect: (@Sendable (Checkpoint) throws -> Void)?
@@ -77,7 +80,7 @@ struct CheckpointWriter {
         try BlockRunner(jobs: plan.jobs, policy: policy, hasher: nil).checkWorkspace()
         let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume)
         do {
-            return try await write(in: work)
+            return try await options.pack ? writePacked(in: work) : write(in: work)
         } catch {
             // Nothing is worth keeping before the journal is there, or where the same inputs would end the same way.
             let isFinal = (error as? CheckpointError).map { !$0.isResumable } ?? false
@@ -172,14 +175,14 @@ struct CheckpointWriter {
         }
     }
 
-    private var policy: BlockRunner.Policy {
+    var policy: BlockRunner.Policy {
         let available = max(options.memory - Self.fixedMemory, 4 << 20)
         return BlockRunner.Policy(
             budget: available / max(1, options.threads), allowOverflow: options.allowOverflow,
             allowNonfinite: options.allowNonfinite)
     }
 
-    private func report(_ done: Int, _ stage: WriteProgress.Stage) {
+    func report(_ done: Int, _ stage: WriteProgress.Stage) {
         options.progress?(WriteProgress(done: done, total: plan.byteCount, stage: stage))
     }
 
@@ -218,7 +221,7 @@ struct CheckpointWriter {
 
     /// Companions are copied; documents and the record are written; the index, which makes a reader see the shards,
     /// comes last.
-    private func writeDocuments(in folder: String, _ digests: [String: String]) throws {
+    func writeDocuments(in folder: String, _ digests: [String: String]) throws {
         for companion in companions {
             switch companion.content {
             case .file(let path): try PosixFile.copy(path, to: folder + "/" + companion.name)

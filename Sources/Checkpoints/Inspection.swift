@@ -1,3 +1,4 @@
+package import Packing
 package import Safetensors
 
 /// What a checkpoint, or a safetensors file by itself, is: from its headers alone.
@@ -34,6 +35,8 @@ package struct Inspection: Sendable {
     package let tensorCount: Int
     package let byteCount: Int
     package let dtypes: [(dtype: DType, tensors: Int, bytes: Int)]
+    /// What packing came to, where the files are packed.
+    package let packed: PackedSummary?
     package private(set) var tokenizerFiles: [String] = []
     package let tensors: [(name: String, dtype: DType, shape: Shape, file: String)]
     package private(set) var warnings: [String]
@@ -44,7 +47,7 @@ package struct Inspection: Sendable {
     /// - Throws: `SafetensorsError`, `CheckpointError` where the files cannot be read at all.
     package init(of path: String) throws {
         let folder = try resolveModelPath(path)
-        let tensors = try ShardedTensors(opening: folder)
+        let tensors = try ShardedTensors.open(folder)
         files = tensors.files.map { Self.name(of: $0.path) }
         var all: [(name: String, dtype: DType, shape: Shape, file: String)] = []
         var byDType: [DType: (tensors: Int, bytes: Int)] = [:]
@@ -59,11 +62,17 @@ package struct Inspection: Sendable {
         tensorCount = all.count
         byteCount = tensors.files.reduce(0) { $0 + $1.size }
         dtypes = byDType.map { ($0.key, $0.value.tensors, $0.value.bytes) }.sorted { $0.bytes > $1.bytes }
+        packed =
+            try ShardedTensors.isPacked(folder)
+            ? PackedSummary(tensors.files.map { file throws(SafetensorsError) in try PackedFile(path: file.path) })
+            : nil
         warnings = tensors.warnings
         let elements = all.reduce(0) { $0 + $1.shape.elementCount }
         parameters = (elements, elements)
-        guard !folder.hasSuffix(".safetensors"), fileExists(folder + "/config.json") else {
-            if !folder.hasSuffix(".safetensors") { warnings.append("there is no config.json: the family is not known") }
+        guard fileExists(folder + "/config.json") else {
+            if ![".safetensors", PackedFile.suffix].contains(where: { folder.hasSuffix($0) }) {
+                warnings.append("there is no config.json: the family is not known")
+            }
             return
         }
         tokenizerFiles = try Companion.inFolder(folder).filter(\.isTokenizer).map(\.name)
@@ -177,6 +186,16 @@ extension Inspection {
             object["parameters"] = .object(["total": JSON(parameters.total), "active": JSON(parameters.active)])
         }
         object["bytes"] = JSON(byteCount)
+        if let packed {
+            var shares = JSONObject()
+            for codec in PlaneCodec.allCases { shares[codec.name] = JSON(packed.codecs[codec] ?? 0) }
+            object["packed"] = .object([
+                "raw_bytes": JSON(packed.rawBytes), "stored_bytes": JSON(packed.storedBytes),
+                "unique_bytes": JSON(packed.uniqueBytes), "unique_tensors": JSON(packed.unique),
+                "shared_tensors": JSON(packed.shared), "differences": JSON(packed.differences),
+                "plane_bytes_by_codec": .object(shares),
+            ])
+        }
         object["tensor_count"] = JSON(tensorCount)
         object["files"] = .array(files.map { .string($0) })
         object["dtypes"] = .array(

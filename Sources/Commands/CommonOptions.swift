@@ -51,6 +51,13 @@ struct WritingOptions: ParsableArguments {
     )
     var verify = false
 
+    @Flag(
+        help: """
+            Write packed files (.mtz, Formats/mtz.md): without loss, equal tensors once, read back and compared before \
+            the output appears. Every command reads them as they are. --resume starts over.
+            """)
+    var pack = false
+
     @Flag(help: "Let values that the dtype cannot hold become infinite (the largest in F8_E4M3) instead of stopping.")
     var allowOverflow = false
 
@@ -89,6 +96,7 @@ struct WritingOptions: ParsableArguments {
         options.overwrite = force
         options.resume = resume
         options.verify = verify
+        options.pack = pack
         options.allowOverflow = allowOverflow
         options.allowNonfinite = allowNonfinite
         options.isCancelled = { receivedSignal != 0 }

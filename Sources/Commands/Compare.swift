@@ -4,6 +4,7 @@ import Evaluation
 import Glibc
 import Models
 import Numerics
+import Packing
 import Reports
 import Safetensors
 import Transforms
@@ -82,8 +83,8 @@ struct Compare: AsyncParsableCommand {
     }
 
     private func compareByName(_ page: ReportFile?, _ isCancelled: @escaping @Sendable () -> Bool) async throws {
-        let a = try ShardedTensors(opening: resolveModelPath(first))
-        let b = try ShardedTensors(opening: resolveModelPath(second))
+        let a = try ShardedTensors.open(resolveModelPath(first))
+        let b = try ShardedTensors.open(resolveModelPath(second))
         let results = try await Comparison.byName(a, b, threads: threads, isCancelled: isCancelled)
         let different = results.filter { !$0.isIdentical }
         let document: JSONObject = [

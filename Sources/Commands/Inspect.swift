@@ -1,17 +1,18 @@
 import ArgumentParser
 import Checkpoints
+import Packing
 import Safetensors
 
 struct Inspect: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what a checkpoint is, and anything wrong with it.",
         discussion: """
-            PATH is a checkpoint's folder, one .safetensors file, or org/name[@revision] in the local Hugging Face \
+            PATH is a checkpoint's folder, one .safetensors or .mtz file, or org/name[@revision] in the local Hugging Face \
             cache. Weights are not read, only headers. Exits 4 when the tensors and the configuration do not fit \
             together.
             """)
 
-    @Argument(help: "A checkpoint's folder, a .safetensors file, or org/name[@revision].")
+    @Argument(help: "A checkpoint's folder, a .safetensors or .mtz file, or org/name[@revision].")
     var path = "."
 
     @Flag(help: "List every tensor: name, dtype, shape, file.")
@@ -61,6 +62,19 @@ struct Inspect: AsyncParsableCommand {
             "dtypes",
             inspection.dtypes.map { "\($0.dtype.rawValue) (\($0.tensors) tensors, \(byteText($0.bytes)))" }
                 .joined(separator: ", "))
+        if let packed = inspection.packed {
+            table.add(
+                "packed",
+                "\(byteText(packed.storedBytes)) of \(byteText(packed.rawBytes)), \(percentText(packed.share)); "
+                    + "\(packed.unique) unique tensors, \(byteText(packed.uniqueBytes)); \(packed.shared) shared, "
+                    + "\(packed.differences) as differences")
+            let total = max(packed.codecs.values.reduce(0, +), 1)
+            table.add(
+                "codecs",
+                PlaneCodec.allCases.map { codec in
+                    "\(codec.name) \(percentText(Double(packed.codecs[codec] ?? 0) / Double(total)))"
+                }.joined(separator: ", ") + " of the planes' bytes")
+        }
         if inspection.model != nil {
             table.add(
                 "tokenizer",

@@ -84,6 +84,7 @@ private struct Failure {
             message = error.description
             switch error.code {
             case .io: exitCode = 5
+            case .damaged: exitCode = 6
             case .invalidArgument: exitCode = 2
             default: exitCode = 3
             }

@@ -36,25 +36,46 @@ func write(
         try printPlan(plan, checkpoint, output, writing, common, remarks: remarks, document)
         return
     }
+    let verification = writing.verify ? check.map { OutputVerification($0(checkpoint)) } : nil
+    let made = checkpoint
+    try await report(
+        writing, common, remarks: remarks, warnings: checkpoint.warnings, document, verification: verification,
+        isResumable: !writing.pack
+    ) { options in
+        var options = options
+        if let verification { options.inspect = { try verification.run($0) } }
+        return try await made.write(to: output, options: options)
+    }
+}
+
+/// Runs what writes a checkpoint with a progress bar, and reports on it.
+///
+/// - Parameters:
+///   - document: what the JSON document holds already.
+///   - isResumable: whether what an interrupt leaves can be gone on with.
+func report(
+    _ writing: WritingOptions, _ common: CommonOptions, remarks: [String] = [], warnings noted: [String] = [],
+    _ document: JSONObject, verification: OutputVerification? = nil, isResumable: Bool = true,
+    writing body: (WriteOptions) async throws -> WriteReport
+) async throws {
+    var document = document
     let bar = common.quiet ? nil : ProgressBar()
     let started = monotonicSeconds()
     let report: WriteReport
-    let verification = writing.verify ? check.map { OutputVerification($0(checkpoint)) } : nil
     do {
-        var options = writing.writeOptions(progress: bar)
-        if let verification { options.inspect = { try verification.run($0) } }
-        report = try await checkpoint.write(to: output, options: options)
+        report = try await body(writing.writeOptions(progress: bar))
         bar?.finish()
     } catch {
         bar?.finish()
         if case let error as CheckpointError = error, error.code == .cancelled, !common.quiet {
-            standardError("moe-tool: interrupted; the work so far is kept, and --resume continues it\n")
+            let advice = isResumable ? "the work so far is kept, and --resume continues it" : "nothing was written"
+            standardError("moe-tool: interrupted; \(advice)\n")
             throw ExitStatus(code: 128 + receivedSignal)
         }
         throw error
     }
     let seconds = monotonicSeconds() - started
-    let warnings = checkpoint.warnings + report.warnings + (verification?.warnings ?? [])
+    let warnings = noted + report.warnings + (verification?.warnings ?? [])
     for warning in warnings { standardError("warning: \(warning)\n") }
     if common.json {
         if let comparison = verification?.comparison { document["verification"] = .object(comparison.json) }

@@ -116,6 +116,11 @@ package final class PosixFile: Sendable {
         }
     }
 
+    /// Cuts the file to `size` bytes.
+    package func truncate(_ size: Int) throws(SafetensorsError) {
+        guard retryingInterrupts({ ftruncate(descriptor, off_t(size)) }) == 0 else { throw failure("cannot be cut") }
+    }
+
     // MARK: Syncing and the page cache
 
     /// The corresponding C function is `fsync`. It is not tried again after a failure: the kernel may have dropped the

@@ -2,11 +2,13 @@
 public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
     /// The kind of an error.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case malformed, unsafePath, missing, io, invalidArgument }
+        private enum Kind { case malformed, damaged, unsafePath, missing, io, invalidArgument }
         private let kind: Kind
 
         /// The bytes are not what the format allows.
         public static let malformed = Code(kind: .malformed)
+        /// The bytes do not have the checksum or the hash that is stored for them.
+        public static let damaged = Code(kind: .damaged)
         /// A name would lead to a file outside of the folder, or to something that is not a regular file.
         public static let unsafePath = Code(kind: .unsafePath)
         /// A file or a tensor that should be there is not.

@@ -18,6 +18,8 @@ public final class SafetensorsFile: Sendable {
     public let identity: FileIdentity
 
     private let file: PosixFile
+    /// What answers for the tensors' bytes where they do not lie in the file as they are.
+    private let contents: (any TensorContents)?
     private let indices: [String: Int]
 
     /// Opens a file and parses its header.
@@ -29,6 +31,7 @@ public final class SafetensorsFile: Sendable {
         identity = try file.identity()
         size = identity.size
         self.path = path
+        contents = nil
         guard size >= 8 else {
             throw SafetensorsError(
                 .malformed, file: path,
@@ -49,7 +52,24 @@ public final class SafetensorsFile: Sendable {
         }
         let bytes = try file.bytes(at: 8, count: Int(length))
         header = try Header(parsing: bytes, file: path, fileSize: size)
-        indices = Dictionary(header.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        indices = Self.indices(of: header)
+    }
+
+    /// A file that stands for another one, whose tensors' bytes `contents` makes from what it holds.
+    ///
+    /// - Parameter header: the other file's.
+    package init(_ file: PosixFile, header: Header, contents: any TensorContents) throws(SafetensorsError) {
+        self.file = file
+        self.header = header
+        self.contents = contents
+        identity = try file.identity()
+        size = identity.size
+        path = file.path
+        indices = Self.indices(of: header)
+    }
+
+    private static func indices(of header: Header) -> [String: Int] {
+        Dictionary(header.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// The tensor of that name.
@@ -66,7 +86,15 @@ public final class SafetensorsFile: Sendable {
                 .invalidArgument, file: path, tensor: tensor.name,
                 message: "\(buffer.count) bytes from \(offset) on are not within the tensor")
         }
-        try file.readExactly(into: buffer, at: header.dataOffset + tensor.begin + offset)
+        guard let contents else {
+            try file.readExactly(into: buffer, at: header.dataOffset + tensor.begin + offset)
+            return
+        }
+        guard let index = indices[tensor.name] else {
+            throw SafetensorsError(
+                .missing, file: path, tensor: tensor.name, message: "the file has no such tensor")
+        }
+        try contents.read(tensor: index, from: offset, into: buffer)
     }
 
     /// All bytes of a tensor.
@@ -76,10 +104,13 @@ public final class SafetensorsFile: Sendable {
         guard let tensor = info(name) else {
             throw SafetensorsError(.missing, file: path, tensor: name, message: "the file has no such tensor")
         }
-        return try file.bytes(at: header.dataOffset + tensor.begin, count: tensor.end - tensor.begin)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: tensor.end - tensor.begin, alignment: 16)
+        defer { buffer.deallocate() }
+        try read(tensor, from: 0, into: buffer)
+        return Array(buffer)
     }
 
-    /// Fills `buffer` with the file's bytes from `offset` on, header included.
+    /// Fills `buffer` with the file's bytes from `offset` on as they lie on disk, header included.
     package func readRaw(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
         try file.readExactly(into: buffer, at: offset)
     }
@@ -93,4 +124,11 @@ public final class SafetensorsFile: Sendable {
             throw SafetensorsError(.io, file: path, message: "it was changed while it was read: run again")
         }
     }
+}
+
+/// The bytes of a file's tensors, where they must be made from what the file holds.
+package protocol TensorContents: Sendable {
+    /// Fills `buffer` with the bytes from `offset` on of the tensor with number `tensor` of the header; the range is within
+    /// the tensor.
+    func read(tensor: Int, from offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError)
 }

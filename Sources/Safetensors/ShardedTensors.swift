@@ -1,5 +1,32 @@
 import Glibc
 
+/// What the files of a checkpoint are called, and what opens them.
+package struct ShardFormat: Sendable {
+    /// The end of the files' names.
+    package let suffix: String
+    /// Opens files of one checkpoint.
+    package let open: @Sendable (_ paths: [String]) throws(SafetensorsError) -> [SafetensorsFile]
+
+    package init(
+        suffix: String, open: @escaping @Sendable (_ paths: [String]) throws(SafetensorsError) -> [SafetensorsFile]
+    ) {
+        self.suffix = suffix
+        self.open = open
+    }
+
+    /// Safetensors files as they are.
+    package static let safetensors = ShardFormat(suffix: ".safetensors") { paths throws(SafetensorsError) in
+        var files: [SafetensorsFile] = []
+        for path in paths { files.append(try SafetensorsFile(path: path)) }
+        return files
+    }
+
+    /// The name of the file that stands for a `.safetensors` file.
+    package func name(of file: String) -> String {
+        file.hasSuffix(".safetensors") ? file.dropLast(".safetensors".count) + suffix : file
+    }
+}
+
 /// The tensors of a checkpoint's folder, in one file or in several with an index, or of one file by itself.
 public struct ShardedTensors: Sendable {
     /// The files, in the order of their names.
@@ -13,15 +40,24 @@ public struct ShardedTensors: Sendable {
     /// - Throws: `SafetensorsError`: `missing` where a shard or a tensor is not there, `unsafePath` where a shard lies
     ///   outside of the folder, `malformed` where the index and the shards do not agree.
     public init(opening path: String) throws(SafetensorsError) {
+        try self.init(opening: path, format: .safetensors)
+    }
+
+    /// Opens a folder whose files are of some format, or one file of that.
+    ///
+    /// The index names `.safetensors` files whatever the format: the files that these are made again of have the same
+    /// names but for the suffix.
+    package init(opening path: String, format: ShardFormat) throws(SafetensorsError) {
+        let suffix = format.suffix
         var status = stat()
         guard stat(path, &status) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
         if status.st_mode & S_IFMT != S_IFDIR {
-            try self.init(files: [SafetensorsFile(path: path)], index: nil, warnings: [])
+            try self.init(files: format.open([path]), index: nil, warnings: [])
             return
         }
         let names = try PosixFile.listDirectory(path)
-        let weights = names.filter { $0.hasSuffix(".safetensors") }
-        let hasSingle = names.contains("model.safetensors")
+        let weights = names.filter { $0.hasSuffix(suffix) }
+        let hasSingle = names.contains("model" + suffix)
         guard names.contains(ShardIndex.fileName) else {
             guard hasSingle else { throw Self.nothingToRead(path, names) }
             let stray = weights.filter { $0.hasPrefix("model-") }
@@ -29,21 +65,22 @@ public struct ShardedTensors: Sendable {
                 throw SafetensorsError(
                     .malformed, file: path,
                     message:
-                        "both model.safetensors and \(escaped(stray[0])) are here, and no index says which counts: "
+                        "both model\(suffix) and \(escaped(stray[0])) are here, and no index says which counts: "
                         + "remove what is stale")
             }
-            let file = try Self.resolved(path, "model.safetensors")
-            try self.init(files: [SafetensorsFile(path: file)], index: nil, warnings: [])
+            let file = try Self.resolved(path, "model" + suffix)
+            try self.init(files: format.open([file]), index: nil, warnings: [])
             return
         }
         let indexPath = path + "/" + ShardIndex.fileName
         let index = try ShardIndex(
             parsing: PosixFile.contents(indexPath, limit: ShardIndex.maximumSize), file: indexPath)
-        let shards = Set(index.weightMap.map(\.file)).sorted(by: utf8Precedes)
-        guard !hasSingle || shards.contains("model.safetensors") else {
+        let map = index.weightMap.map { (tensor: $0.tensor, file: format.name(of: $0.file)) }
+        let shards = Set(map.map(\.file)).sorted(by: utf8Precedes)
+        guard !hasSingle || shards.contains("model" + suffix) else {
             throw SafetensorsError(
                 .malformed, file: path,
-                message: "both model.safetensors and an index of other files are here: remove what is stale")
+                message: "both model\(suffix) and an index of other files are here: remove what is stale")
         }
         let missing = shards.filter { !names.contains($0) }
         guard missing.isEmpty else {
@@ -59,10 +96,9 @@ public struct ShardedTensors: Sendable {
                 message: "\(escaped(stray[0])) is not in the index, and some readers would read it: "
                     + "remove it, or repair the index")
         }
-        var files: [SafetensorsFile] = []
-        for shard in shards { files.append(try SafetensorsFile(path: Self.resolved(path, shard))) }
-        try self.init(
-            files: files, index: (indexPath, index.weightMap, shards), warnings: index.warnings)
+        var paths: [String] = []
+        for shard in shards { paths.append(try Self.resolved(path, shard)) }
+        try self.init(files: format.open(paths), index: (indexPath, map, shards), warnings: index.warnings)
     }
 
     private init(

@@ -66,4 +66,12 @@ void cplatform_adamw(
 /// The sum of squares in double, in an order that depends on `count` alone.
 double cplatform_sum_of_squares(const float *values, size_t count);
 
+/// Splits `count` elements of `width` bytes (1, 2, 4 or 8, little-endian) into `width` planes of `count` bytes, the most
+/// significant byte's first; with `rotate` each element is rotated left by one bit before.
+void cplatform_split_planes(const void *from, void *to, size_t count, int width, int rotate);
+/// The inverse of `cplatform_split_planes`.
+void cplatform_join_planes(const void *from, void *to, size_t count, int width, int rotate);
+/// `to[i] ^= with[i]` for `count` bytes.
+void cplatform_xor(void *to, const void *with, size_t count);
+
 #endif

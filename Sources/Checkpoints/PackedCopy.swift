@@ -1,0 +1,208 @@
+import Glibc
+import Numerics
+import Packing
+import Safetensors
+
+/// Packs a checkpoint's folder, or one file, and unpacks it again bit for bit.
+///
+/// What is beside the weights is copied as it is. The copy is read back and every tensor's SHA-256 compared before it
+/// appears; the source is only read.
+package struct PackedCopy {
+    package enum Direction: Sendable { case packing, unpacking }
+
+    private let direction: Direction
+    private let input: String
+    private let output: String
+    private let options: WriteOptions
+
+    /// - Parameters:
+    ///   - input: a folder or a file.
+    ///   - output: a folder, or a file where the input is one.
+    package init(_ direction: Direction, of input: String, to output: String, options: WriteOptions) {
+        self.direction = direction
+        self.input = input
+        self.output = output
+        self.options = options
+    }
+
+    /// Makes the copy.
+    ///
+    /// - Throws: `CheckpointError`, `SafetensorsError`; nothing is then at the output that was not there before.
+    package func run() async throws -> WriteReport {
+        guard try ShardedTensors.isPacked(input) == (direction == .unpacking) else {
+            let what = direction == .packing ? "it is packed already" : "it is not packed: there is no .mtz file"
+            throw CheckpointError(.usage, file: input, message: what)
+        }
+        return try await isFolder(input) ? runFolder() : runFile()
+    }
+
+    private func runFolder() async throws -> WriteReport {
+        try refuseOverlap()
+        let sources = try Sources(direction, input)
+        let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: false)
+        do {
+            try PosixFile.makeDirectory(work.content)
+            let bytes = try await copy(sources, into: work.content)
+            for name in try carriedNames() {
+                try PosixFile.copy(input + "/" + name, to: work.content + "/" + name)
+            }
+            if options.isCancelled() { throw CheckpointError.cancelled }
+            try work.publish(overwrite: options.overwrite)
+            return WriteReport(
+                output: work.output, bytes: bytes, resumedBytes: 0,
+                files: sources.names.map { copiedName($0) }, warnings: [])
+        } catch {
+            try? work.remove()
+            throw error
+        }
+    }
+
+    private func runFile() async throws -> WriteReport {
+        let suffix = direction == .packing ? PackedFile.suffix : ShardFormat.safetensors.suffix
+        guard output.hasSuffix(suffix) else {
+            throw CheckpointError(.usage, file: output, message: "the output of one file must end in \(suffix)")
+        }
+        if fileExists(output), !options.overwrite || isFolder(output) {
+            throw CheckpointError(
+                .usage, file: output,
+                message: "it exists already; choose another output with -o, or replace a file with --force")
+        }
+        guard resolvedPath(output) != resolvedPath(input) else {
+            throw CheckpointError(.usage, file: output, message: "the output is the input: choose another")
+        }
+        let (parent, name) = WorkFolder.split(output)
+        let folder = "\(parent)/.\(name).tmp-\(getpid())"
+        let sources = try Sources(direction, input)
+        try PosixFile.makeDirectory(folder)
+        defer { try? PosixFile.removeTree(folder) }
+        let bytes = try await copy(sources, into: folder)
+        let made = folder + "/" + copiedName(sources.names[0])
+        if options.overwrite, fileExists(output) {
+            try PosixFile.exchange(made, output)
+        } else {
+            try PosixFile.renameNoReplace(made, output)
+        }
+        try PosixFile.syncDirectory(parent)
+        return WriteReport(output: output, bytes: bytes, resumedBytes: 0, files: [name], warnings: [])
+    }
+
+    /// Writes the weights' files, and reads them back. Answers with their bytes.
+    private func copy(_ sources: Sources, into folder: String) async throws -> Int {
+        let options = options
+        let targets = sources.names.map { folder + "/" + copiedName($0) }
+        try await runOnThreads([
+            { stop in
+                let workers = Workers(threads: options.threads)
+                let check = { if stop.isRaised || options.isCancelled() { throw CheckpointError.cancelled } }
+                func progress(_ stage: WriteProgress.Stage) -> (Int) -> Void {
+                    let meter = ProgressMeter(stage, total: sources.byteCount, options)
+                    return { meter.add($0) }
+                }
+                switch sources.content {
+                case .plain(let files):
+                    let packer = FilePacker(workers: workers, check: check, progress: progress(.writing))
+                    for (file, target) in zip(files, targets) {
+                        try packer.pack(file, to: target)
+                        try file.checkUnchanged()
+                    }
+                    let unpacker = FileUnpacker(workers: workers, check: check, progress: progress(.verifying))
+                    let packed = try targets.map { path throws(SafetensorsError) in try PackedFile(path: path) }
+                    for (file, source) in zip(packed, files) {
+                        guard try file.directory.headerBytes == source.headerBytes() else {
+                            throw CheckpointError(
+                                .verification, file: file.path, message: "the header read back is not the source's")
+                        }
+                        try unpacker.verify(file, among: packed)
+                    }
+                case .packed(let files):
+                    let unpacker = FileUnpacker(workers: workers, check: check, progress: progress(.writing))
+                    for (file, target) in zip(files, targets) { try unpacker.unpack(file, among: files, to: target) }
+                    let verifier = FileUnpacker(workers: workers, check: check, progress: progress(.verifying))
+                    for (file, target) in zip(files, targets) { try verifier.verify(unpacked: target, of: file) }
+                }
+            }
+        ])
+        return try targets.reduce(0) { try $0 + PosixFile.sizeOf($1) }
+    }
+
+    private func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// The name of the file that is made of another.
+    private func copiedName(_ name: String) -> String {
+        switch direction {
+        case .packing: ShardFormat.packed.name(of: name)
+        case .unpacking: name.dropLast(PackedFile.suffix.count) + ShardFormat.safetensors.suffix
+        }
+    }
+
+    /// Files that are copied as they are.
+    private func carriedNames() throws -> [String] {
+        var names = try Companion.inFolder(input).map(\.name)
+        for name in ["config.json", Provenance.fileName, ShardIndex.fileName] where fileExists(input + "/" + name) {
+            names.append(name)
+        }
+        return names
+    }
+
+    private func refuseOverlap() throws {
+        let (parent, name) = WorkFolder.split(output)
+        let target = fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
+        let source = resolvedPath(input)
+        guard target != source, !source.hasPrefix(target + "/"), !target.hasPrefix(source + "/") else {
+            throw CheckpointError(
+                .usage, file: output,
+                message: "the output would be the source \(source), or lie inside it, or hold it: choose another folder"
+            )
+        }
+    }
+}
+
+/// The files of a checkpoint that is copied.
+private struct Sources: Sendable {
+    enum Content {
+        case plain([SafetensorsFile])
+        case packed([PackedFile])
+    }
+
+    let content: Content
+    /// The files' names.
+    let names: [String]
+    /// Bytes of the files as they are unpacked.
+    let byteCount: Int
+
+    init(_ direction: PackedCopy.Direction, _ path: String) throws {
+        let files = try ShardedTensors.open(path).files
+        names = files.map { WorkFolder.split($0.path).name }
+        switch direction {
+        case .packing:
+            content = .plain(files)
+            byteCount = files.reduce(0) { $0 + $1.size }
+        case .unpacking:
+            let packed = try files.map { file throws(SafetensorsError) in try PackedFile(path: file.path) }
+            content = .packed(packed)
+            byteCount = packed.reduce(0) { $0 + $1.directory.fileSize }
+        }
+    }
+}
+
+/// Adds up what a stage has done.
+private final class ProgressMeter {
+    private let stage: WriteProgress.Stage
+    private let total: Int
+    private let options: WriteOptions
+    private var done = 0
+
+    init(_ stage: WriteProgress.Stage, total: Int, _ options: WriteOptions) {
+        self.stage = stage
+        self.total = total
+        self.options = options
+    }
+
+    func add(_ bytes: Int) {
+        done += bytes
+        options.progress?(WriteProgress(done: done, total: total, stage: stage))
+    }
+}

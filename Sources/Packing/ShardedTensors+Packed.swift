@@ -1,0 +1,37 @@
+import Glibc
+package import Safetensors
+
+extension ShardFormat {
+    /// Packed files.
+    package static let packed = ShardFormat(suffix: PackedFile.suffix) { paths throws(SafetensorsError) in
+        try PackedFile.open(paths)
+    }
+}
+
+extension ShardedTensors {
+    /// Opens a folder of safetensors files or of packed ones, or one such file.
+    ///
+    /// - Throws: `SafetensorsError` as `init(opening:)` does, and where a folder has files of both kinds.
+    package static func open(_ path: String) throws(SafetensorsError) -> ShardedTensors {
+        try ShardedTensors(opening: path, format: isPacked(path) ? .packed : .safetensors)
+    }
+
+    /// Whether a path is a packed file, or a folder of such.
+    ///
+    /// - Throws: `SafetensorsError` for a folder with files of both kinds.
+    package static func isPacked(_ path: String) throws(SafetensorsError) -> Bool {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            return path.hasSuffix(PackedFile.suffix)
+        }
+        let names = try PosixFile.listDirectory(path).filter { $0.hasPrefix("model") }
+        guard let packed = names.first(where: { $0.hasSuffix(PackedFile.suffix) }) else { return false }
+        if let plain = names.first(where: { $0.hasSuffix(ShardFormat.safetensors.suffix) }) {
+            throw SafetensorsError(
+                .malformed, file: path,
+                message: "both \(escaped(packed)) and \(escaped(plain)) are here, and nothing says which counts: "
+                    + "remove what is stale")
+        }
+        return true
+    }
+}
