@@ -6,6 +6,7 @@ let package = Package(
     products: [
         .executable(name: "moe-tool", targets: ["moe-tool"]),
         .library(name: "MoEToolkit", targets: ["MoEToolkit"]),
+        .library(name: "Packing", targets: ["Packing"]),
         .library(name: "Safetensors", targets: ["Safetensors"]),
     ],
     dependencies: [
@@ -68,6 +69,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
+        .executableTarget(
+            name: "packing-benchmark", dependencies: ["Packing", "Safetensors"], path: "Tests/Benchmarks/Packing"),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
         .testTarget(

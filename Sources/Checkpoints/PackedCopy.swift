@@ -3,12 +3,14 @@ import Numerics
 import Packing
 import Safetensors
 
-/// Packs a checkpoint's folder, or one file, and unpacks it again bit for bit.
+/// Packs a checkpoint's folder, or one file, or compresses it, and unpacks it again bit for bit.
 ///
 /// What is beside the weights is copied as it is. The copy is read back and every tensor's SHA-256 compared before it
 /// appears; the source is only read.
 package struct PackedCopy {
-    package enum Direction: Sendable { case packing, unpacking }
+    /// What is made of the weights' files: packed files, the original ones, or the same under zstd, which `zstd -d` makes
+    /// the same again.
+    package enum Direction: Sendable { case packing, unpacking, compressing }
 
     private let direction: Direction
     private let input: String
@@ -30,7 +32,8 @@ package struct PackedCopy {
     /// - Throws: `CheckpointError`, `SafetensorsError`; nothing is then at the output that was not there before.
     package func run() async throws -> WriteReport {
         guard try ShardedTensors.isPacked(input) == (direction == .unpacking) else {
-            let what = direction == .packing ? "it is packed already" : "it is not packed: there is no .mtz file"
+            let what =
+                direction == .unpacking ? "it is not packed: there is no .mtz file" : "it is packed: --unpack it first"
             throw CheckpointError(.usage, file: input, message: what)
         }
         return try await isFolder(input) ? runFolder() : runFile()
@@ -58,7 +61,12 @@ package struct PackedCopy {
     }
 
     private func runFile() async throws -> WriteReport {
-        let suffix = direction == .packing ? PackedFile.suffix : ShardFormat.safetensors.suffix
+        let suffix =
+            switch direction {
+            case .packing: PackedFile.suffix
+            case .unpacking: ShardFormat.safetensors.suffix
+            case .compressing: ".zst"
+            }
         guard output.hasSuffix(suffix) else {
             throw CheckpointError(.usage, file: output, message: "the output of one file must end in \(suffix)")
         }
@@ -99,6 +107,14 @@ package struct PackedCopy {
                     return { meter.add($0) }
                 }
                 switch sources.content {
+                case .plain(let files) where direction == .compressing:
+                    let compressor = SeekableZstd(workers: workers, check: check)
+                    let advance = progress(.writing)
+                    for (file, target) in zip(files, targets) {
+                        try compressor.compress(file, to: target)
+                        try file.checkUnchanged()
+                        advance(file.size)
+                    }
                 case .plain(let files):
                     let packer = FilePacker(workers: workers, check: check, progress: progress(.writing))
                     for (file, target) in zip(files, targets) {
@@ -135,6 +151,7 @@ package struct PackedCopy {
         switch direction {
         case .packing: ShardFormat.packed.name(of: name)
         case .unpacking: name.dropLast(PackedFile.suffix.count) + ShardFormat.safetensors.suffix
+        case .compressing: name + ".zst"
         }
     }
 
@@ -177,7 +194,7 @@ private struct Sources: Sendable {
         let files = try ShardedTensors.open(path).files
         names = files.map { WorkFolder.split($0.path).name }
         switch direction {
-        case .packing:
+        case .packing, .compressing:
             content = .plain(files)
             byteCount = files.reduce(0) { $0 + $1.size }
         case .unpacking:

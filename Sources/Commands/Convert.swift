@@ -24,20 +24,36 @@ struct Convert: AsyncParsableCommand {
     @Flag(help: "Make the original files of a packed checkpoint, or of one .mtz file, bit for bit.")
     var unpack = false
 
+    @Flag(
+        help: """
+            Write each .safetensors file as .safetensors.zst, in frames with a seek table, which `zstd -d` makes the same \
+            file of: for tools that know zstd and not .mtz, which is smaller.
+            """)
+    var zstd = false
+
     @OptionGroup var writing: WritingOptions
     @OptionGroup var verifying: VerifyingOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-        guard unpack || keepsFiles else { return }
-        let option = unpack ? "--unpack" : "--pack"
-        if unpack, writing.pack { throw ValidationError("--pack and --unpack undo each other: give one of them") }
-        if unpack, writing.dtype != nil || writing.layout != nil {
-            throw ValidationError("--unpack keeps every byte: change dtype or layout in a run without it")
+        let asked = [("--pack", writing.pack), ("--unpack", unpack), ("--zstd", zstd)].filter(\.1).map(\.0)
+        guard asked.count < 2 else {
+            throw ValidationError("\(asked.joined(separator: " and ")): give one of them")
+        }
+        guard let option = asked.first, direction != nil else { return }
+        if writing.dtype != nil || writing.layout != nil {
+            throw ValidationError("\(option) keeps every byte: change dtype or layout in a run without it")
         }
         if writing.dryRun {
             throw ValidationError("\(option) has no --dry-run: the size is known only when it is done")
         }
+    }
+
+    /// What is made of the files as they are; nil where the tensors are written anew.
+    private var direction: PackedCopy.Direction? {
+        if unpack { return .unpacking }
+        if zstd { return .compressing }
+        return keepsFiles ? .packing : nil
     }
 
     /// Whether the files are packed as they are, and are the same when they are unpacked.
@@ -47,7 +63,7 @@ struct Convert: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if unpack || keepsFiles { return try await copyPacked() }
+        if let direction { return try await copy(direction) }
         let source = try Checkpoint(at: input)
         let dtype = try writing.parsedDType()
         if let dtype, dtype == .f8E4M3 || dtype == .f8E5M2, !common.quiet {
@@ -66,18 +82,24 @@ struct Convert: AsyncParsableCommand {
         }
     }
 
-    private func copyPacked() async throws {
+    private func copy(_ direction: PackedCopy.Direction) async throws {
         let path = try resolveModelPath(input)
-        let output = writing.output ?? packedOutput(path)
+        let output = writing.output ?? copiedPath(path, direction)
         try await report(writing, common, ["output": .string(output)], isResumable: false) { options in
-            try await PackedCopy(unpack ? .unpacking : .packing, of: path, to: output, options: options).run()
+            try await PackedCopy(direction, of: path, to: output, options: options).run()
         }
     }
 
-    private func packedOutput(_ path: String) -> String {
-        for (from, to) in [(".safetensors", ".mtz"), (".mtz", ".safetensors")] where path.hasSuffix(from) {
-            return path.dropLast(from.count) + to
+    /// The output's default path: for a file beside it, with the end that its kind has.
+    private func copiedPath(_ path: String, _ direction: PackedCopy.Direction) -> String {
+        let (plain, packed) = (".safetensors", ".mtz")
+        switch direction {
+        case .packing where path.hasSuffix(plain): return path.dropLast(plain.count) + packed
+        case .unpacking where path.hasSuffix(packed): return path.dropLast(packed.count) + plain
+        case .compressing where path.hasSuffix(plain): return path + ".zst"
+        case .packing: return defaultOutput(for: input, suffix: "-packed")
+        case .unpacking: return defaultOutput(for: input, suffix: "-unpacked")
+        case .compressing: return defaultOutput(for: input, suffix: "-zst")
         }
-        return defaultOutput(for: input, suffix: writing.pack ? "-packed" : "-unpacked")
     }
 }

@@ -129,9 +129,10 @@ private func printPlan(
     try standardOutput(
         "Would write \(output): \(plan.weightMap.count) tensors, \(countText(plan.parameterCount)) parameters,")
     try standardOutput(
-        "\(byteText(plan.byteCount)) in \(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
+        "\(byteText(plan.byteCount))\(writing.pack ? " before packing" : "") in "
+            + "\(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
     try standardOutput("Peak memory stays within \(writing.memory.description).")
-    if plan.byteCount > free { try standardOutput("There is not enough space.") }
+    if plan.byteCount > free, !writing.pack { try standardOutput("There is not enough space.") }
 }
 
 private func fileCountText(_ count: Int) -> String { count == 1 ? "one file" : "\(count) files" }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Decompresses whole contents, chunk by chunk on all threads, and checks their hashes.
 package final class ContentDecoder {
-    private static let batchBytes = 8 << 20
+    private static let batchBytes = 4 << 20
 
     private let workers: Workers
     private let pool = Mutex<[ChunkDecoder]>([])

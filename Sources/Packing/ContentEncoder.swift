@@ -11,7 +11,7 @@ package typealias ContentReader = (_ offset: Int, _ buffer: UnsafeMutableRawBuff
 ///
 /// While a batch of chunks is compressed and hashed, the next is read and the last one is written.
 package final class ContentEncoder {
-    static let batchChunks = 32
+    static let batchChunks = 16
 
     private let workers: Workers
     private let pool = Mutex<[ChunkEncoder]>([])

@@ -3,7 +3,7 @@ package import Numerics
 
 /// Hashes contents while they are read, in two pieces of memory.
 package final class ContentHasher {
-    private static let batchBytes = 8 << 20
+    private static let batchBytes = 4 << 20
 
     private let workers: Workers
     private let inputs: [UnsafeMutableRawBufferPointer]

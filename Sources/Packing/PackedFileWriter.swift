@@ -110,7 +110,7 @@ final class PayloadWriter {
     }
 
     /// Appends the seek table.
-    fileprivate func finish() throws(SafetensorsError) {
+    func finish() throws(SafetensorsError) {
         let table = SeekTable.serialized(entries)
         try file.writeExactly(table, at: start + count)
         count += table.count

@@ -1,5 +1,19 @@
 import Glibc
-package import Safetensors
+public import Safetensors
+
+extension SafetensorsFile {
+    /// Opens a packed file (.mtz) by itself: its header is the original file's, its tensors' bytes are decompressed as they
+    /// are read.
+    ///
+    /// - Throws: `SafetensorsError`: `malformed` or `damaged` where it is not what the format allows, `missing` where bytes
+    ///   are in another file of the checkpoint.
+    public static func opening(packed path: String) throws(SafetensorsError) -> SafetensorsFile {
+        guard let file = try PackedFile.open([path]).first else {
+            throw SafetensorsError(.missing, file: path, message: "nothing was opened")
+        }
+        return file
+    }
+}
 
 extension ShardFormat {
     /// Packed files.
