@@ -48,7 +48,7 @@ struct CheckpointParts {
         let names = [Self.outside] + layers.map(String.init)
         let keys: [Int?] = [nil] + layers.map { $0 }
         let stacks = parts.map { part in
-            StackedBars.Part(part, keys.map { Double(sizes[$0]?[part]?.bytes ?? 0) })
+            BarChart.Series(part, keys.map { Double(sizes[$0]?[part]?.bytes ?? 0) })
         }
         return Figure(
             "Size by layer", .stacks(StackedBars(Axis("size", format: .bytes), categoryTitle: "layer", names, stacks)))
@@ -63,7 +63,7 @@ struct CheckpointParts {
                 StackedBars(
                     Axis("parameters", format: .count), categoryTitle: "", checkpoints.map(\.name),
                     all.map { part in
-                        StackedBars.Part(part, checkpoints.map { Double($0.parts.parameters(part)) })
+                        BarChart.Series(part, checkpoints.map { Double($0.parts.parameters(part)) })
                     })))
     }
 }

@@ -100,7 +100,7 @@ struct TokenizerTraining: ParsableCommand {
             try standardOutput(
                 JSON.object([
                     "output": .string(output), "tokens": JSON(vocabulary.tokens.count),
-                    "special_tokens": .texts(specialTokens), "merges": JSON(vocabulary.merges.count),
+                    "special_tokens": .strings(specialTokens), "merges": JSON(vocabulary.merges.count),
                     "text_bytes": JSON(bytes), "text_tokens": JSON(vocabulary.tokenCount),
                     "bytes_per_token": JSON(perToken), "skipped": JSON(skipped),
                 ]).serialized())

@@ -131,10 +131,12 @@ extension Preservation {
 }
 
 extension LayerSelection: ExpressibleByArgument {
+    /// The value as an option spells it; nil for what is none.
     public init?(argument: String) { self.init(text: argument) }
 }
 
 extension UpcycleOptions.Initialisation: ExpressibleByArgument {
+    /// The value as an option spells it; nil for what is none.
     public init?(argument: String) {
         let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
         switch (parts[0], parts.count) {
@@ -150,10 +152,12 @@ extension UpcycleOptions.Initialisation: ExpressibleByArgument {
         }
     }
 
+    /// The default as help shows it.
     public var defaultValueDescription: String { "copy" }
 }
 
 extension UpcycleOptions.RouterInitialisation: ExpressibleByArgument {
+    /// The value as an option spells it; nil for what is none.
     public init?(argument: String) {
         let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
         let std = parts.count == 2 ? Float(parts[1]) : nil
@@ -169,6 +173,7 @@ extension UpcycleOptions.RouterInitialisation: ExpressibleByArgument {
 }
 
 extension UpcycleOptions.OutputScale: ExpressibleByArgument {
+    /// The value as an option spells it; nil for what is none.
     public init?(argument: String) {
         switch argument {
         case "auto": self = .auto
@@ -179,5 +184,6 @@ extension UpcycleOptions.OutputScale: ExpressibleByArgument {
         }
     }
 
+    /// The default as help shows it.
     public var defaultValueDescription: String { "auto" }
 }

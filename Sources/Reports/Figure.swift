@@ -152,7 +152,6 @@ package struct DataTable {
 
 extension JSON {
     static func numbers(_ values: [Double]) -> JSON { .array(values.map { JSON($0) }) }
-    static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
     static func axis(_ axis: Axis) -> JSON {
         .object([
             "label": .string(axis.label), "unit": axis.unit.map { .string($0) } ?? .null,

@@ -2,23 +2,13 @@ import Safetensors
 
 /// What wholes are made of: a bar for each category, cut into parts.
 package struct StackedBars: Sendable {
-    package struct Part: Sendable {
-        package var name: String
-        /// One for each category; what is negative or not finite counts as nothing.
-        package var values: [Double]
-
-        package init(_ name: String, _ values: [Double]) {
-            self.name = name
-            self.values = values
-        }
-    }
-
     package var categoryTitle: String
     package var categories: [String]
     package var value: Axis
-    package var parts: [Part]
+    /// What is negative or not finite in them counts as nothing.
+    package var parts: [BarChart.Series]
 
-    package init(_ value: Axis, categoryTitle: String, _ categories: [String], _ parts: [Part]) {
+    package init(_ value: Axis, categoryTitle: String, _ categories: [String], _ parts: [BarChart.Series]) {
         self.value = value
         self.categoryTitle = categoryTitle
         self.categories = categories
@@ -28,7 +18,7 @@ package struct StackedBars: Sendable {
     private static let categoryLimit = 160
     private static let partLimit = 24
 
-    private func value(_ part: Part, _ category: Int) -> Double {
+    private func value(_ part: BarChart.Series, _ category: Int) -> Double {
         guard part.values.indices.contains(category) else { return 0 }
         let found = part.values[category]
         return found.isFinite && found > 0 ? found : 0

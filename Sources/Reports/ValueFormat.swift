@@ -60,14 +60,10 @@ package enum ValueFormat: String, Sendable {
     }
 
     private func fixed(_ value: Double, _ digits: Int) -> String {
-        let scale = pow(10, Double(digits))
-        let scaled = (abs(value) * scale).rounded()
-        guard scaled < 1e15 else { return numberText(value) }
+        let text = fixedText(abs(value), digits: digits)
+        let isZero = !text.contains { ("1"..."9").contains($0) }
         // A number that is not 0 should not read as if it were.
-        if scaled == 0, value != 0, self != .percent { return numberText(value) }
-        var text = String(Int(scaled))
-        while text.count <= digits { text = "0" + text }
-        let point = text.index(text.endIndex, offsetBy: -digits)
-        return (value < 0 && scaled > 0 ? "−" : "") + text[..<point] + (digits > 0 ? "." + text[point...] : "")
+        if isZero, value != 0, self != .percent { return numberText(value) }
+        return (value < 0 && !isZero ? "−" : "") + text
     }
 }

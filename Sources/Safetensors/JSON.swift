@@ -141,6 +141,11 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
     package init(booleanLiteral value: Bool) { self = .bool(value) }
 }
 
+extension JSON {
+    /// A list of strings.
+    package static func strings(_ values: [String]) -> JSON { .array(values.map { .string($0) }) }
+}
+
 /// The members of a JSON object in their order.
 package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package private(set) var keys: [String] = []

@@ -48,3 +48,17 @@ private func threeDigits(_ value: Double) -> String {
 }
 
 private func trimmed(_ text: String) -> String { text.hasSuffix(".0") ? String(text.dropLast(2)) : text }
+
+/// A number with so many digits after the point, for columns.
+package func fixedText(_ value: Double, digits: Int) -> String {
+    guard value.isFinite else { return value.isNaN ? "NaN" : value < 0 ? "-infinity" : "infinity" }
+    var scale = 1.0
+    for _ in 0..<digits { scale *= 10 }
+    let scaled = (abs(value) * scale).rounded()
+    guard scaled < 1e15 else { return numberText(value) }
+    var text = String(Int(scaled))
+    while text.count <= digits { text = "0" + text }
+    let point = text.index(text.endIndex, offsetBy: -digits)
+    let sign = value < 0 && scaled > 0 ? "-" : ""
+    return sign + text[..<point] + (digits > 0 ? "." + text[point...] : "")
+}

@@ -94,13 +94,13 @@ struct BytePairModel: Sendable {
         let count = symbols.count
         var previous = (0..<count).map { $0 - 1 }
         var next = (0..<count).map { $0 + 1 < count ? $0 + 1 : -1 }
-        var heap = PairHeap()
-        func push(_ left: Int, _ heap: inout PairHeap) {
+        var heap = PriorityQueue<RankedPair>()
+        func push(_ left: Int, _ heap: inout PriorityQueue<RankedPair>) {
             guard left >= 0, next[left] >= 0,
                 let merge = merges[Self.pair(symbols[left], symbols[next[left]])]
             else { return }
             heap.push(
-                PairHeap.Entry(
+                RankedPair(
                     rank: UInt32(truncatingIfNeeded: merge >> 32), position: UInt32(left), left: symbols[left],
                     right: symbols[next[left]], made: Int32(truncatingIfNeeded: merge & 0xFFFF_FFFF)))
         }
@@ -122,47 +122,18 @@ struct BytePairModel: Sendable {
 }
 
 /// Pairs by rank, then by position.
-private struct PairHeap {
-    struct Entry {
-        let rank: UInt32
-        let position: UInt32
-        let left: Int32
-        let right: Int32
-        let made: Int32
+private struct RankedPair: Prioritized {
+    let rank: UInt32
+    let position: UInt32
+    let left: Int32
+    let right: Int32
+    let made: Int32
 
-        @inline(__always)
-        var order: UInt64 { UInt64(rank) << 32 | UInt64(position) }
-    }
+    @inline(__always)
+    private var order: UInt64 { UInt64(rank) << 32 | UInt64(position) }
 
-    private var entries: [Entry] = []
-
-    mutating func push(_ entry: Entry) {
-        entries.append(entry)
-        var child = entries.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard entries[child].order < entries[parent].order else { break }
-            entries.swapAt(child, parent)
-            child = parent
-        }
-    }
-
-    mutating func pop() -> Entry? {
-        guard let first = entries.first else { return nil }
-        let last = entries.removeLast()
-        guard !entries.isEmpty else { return first }
-        entries[0] = last
-        var parent = 0
-        while true {
-            var smallest = 2 * parent + 1
-            guard smallest < entries.count else { break }
-            if smallest + 1 < entries.count, entries[smallest + 1].order < entries[smallest].order { smallest += 1 }
-            guard entries[smallest].order < entries[parent].order else { break }
-            entries.swapAt(parent, smallest)
-            parent = smallest
-        }
-        return first
-    }
+    @inline(__always)
+    func precedes(_ other: RankedPair) -> Bool { order < other.order }
 }
 
 /// GPT-2's letters for bytes: the printable ones stand for themselves, the others for characters from U+0100 on.

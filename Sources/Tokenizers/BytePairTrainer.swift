@@ -79,7 +79,7 @@ private struct PairMerger {
     private var words: [Word] = []
     private var symbols: [Int32] = []
     private var pairs: [UInt64: Pair] = [:]
-    private var heap = FrequencyHeap()
+    private var heap = PriorityQueue<CountedPair>()
 
     /// Tokens that the counted text is of.
     var symbolCount: Int { words.reduce(0) { $0 + $1.length * $1.count } }
@@ -167,42 +167,10 @@ private struct PairMerger {
     }
 }
 
-/// Pairs by falling count, then by rising ids.
-private struct FrequencyHeap {
-    struct Entry {
-        let count: Int
-        let key: UInt64
+/// A pair and how often it occurs; by falling count, then by rising ids.
+private struct CountedPair: Prioritized {
+    let count: Int
+    let key: UInt64
 
-        func precedes(_ other: Entry) -> Bool { count != other.count ? count > other.count : key < other.key }
-    }
-
-    private var entries: [Entry] = []
-
-    mutating func push(_ entry: Entry) {
-        entries.append(entry)
-        var child = entries.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard entries[child].precedes(entries[parent]) else { break }
-            entries.swapAt(child, parent)
-            child = parent
-        }
-    }
-
-    mutating func pop() -> Entry? {
-        guard let first = entries.first else { return nil }
-        let last = entries.removeLast()
-        guard !entries.isEmpty else { return first }
-        entries[0] = last
-        var parent = 0
-        while true {
-            var best = 2 * parent + 1
-            guard best < entries.count else { break }
-            if best + 1 < entries.count, entries[best + 1].precedes(entries[best]) { best += 1 }
-            guard entries[best].precedes(entries[parent]) else { break }
-            entries.swapAt(parent, best)
-            parent = best
-        }
-        return first
-    }
+    func precedes(_ other: CountedPair) -> Bool { count != other.count ? count > other.count : key < other.key }
 }

@@ -25,7 +25,7 @@ enum WordPattern: Sendable, Hashable {
         switch self {
         case .gpt2: Self.gpt2Text
         case .llama3(let digits):
-            digits == 3 ? Self.llama3Text : Self.llama3Text.replacing("{1,3}", with: digits == 1 ? "" : "{1,\(digits)}")
+            Self.llama3Text.replacing("{1,3}", with: digits == 1 ? "" : "{1,\(digits)}")
         }
     }
 

@@ -151,10 +151,6 @@ func warn(_ warnings: [String], notes: [String] = [], _ common: CommonOptions) {
     for warning in warnings { standardError("warning: \(warning)\n") }
 }
 
-extension JSON {
-    static func texts(_ texts: [String]) -> JSON { .array(texts.map { .string($0) }) }
-}
-
 extension LawArguments.Chosen {
     var json: JSON {
         var constants = JSONObject()
@@ -162,7 +158,7 @@ extension LawArguments.Chosen {
         return .object([
             "name": .string(name), "source": .string(source), "formula": .string(law.form.formula),
             "log_base": .string(law.base.rawValue), "constants": .object(constants),
-            "n_counts": .string(law.form.meaningOfSize), "notes": .texts(notes),
+            "n_counts": .string(law.form.meaningOfSize), "notes": .strings(notes),
         ])
     }
 }

@@ -65,7 +65,7 @@ struct PlanLoss: ParsableCommand {
             if form.experts == .saturating {
                 object["effective_experts"] = JSON(chosen.law.effectiveExperts(point.experts))
             }
-            object["warnings"] = .texts(warnings)
+            object["warnings"] = .strings(warnings)
             try standardOutput(JSON.object(object).serialized())
             return
         }

@@ -49,7 +49,7 @@ struct PlanOptimal: ParsableCommand {
             try standardOutput(
                 JSON.object([
                     "law": chosen.json, "flops": JSON(plan.flops), "models": .array(models),
-                    "warnings": .texts(warnings),
+                    "warnings": .strings(warnings),
                 ]).serialized())
             return
         }

@@ -80,7 +80,7 @@ struct PlanOvertrain: ParsableCommand {
                     "law": chosen.json, "hardware": .string(plan.serving.hardware.name),
                     "flops": JSON(plan.budget.flops),
                     "base": json(base, base, chosen), "models": .array(results), "published": .string(Self.published),
-                    "warnings": .texts(warnings),
+                    "warnings": .strings(warnings),
                 ]).serialized())
             return
         }

@@ -181,7 +181,7 @@ struct PlanUpcycle: ParsableCommand {
             object["komatsuzaki"] = forecast.komatsuzaki.map { .string($0.rawValue) } ?? .null
             object["skywork"] = forecast.skywork.map { .string($0.rawValue) } ?? .null
         }
-        object["warnings"] = .texts(warnings + liewWarnings(forecast))
+        object["warnings"] = .strings(warnings + liewWarnings(forecast))
         return object
     }
 }
