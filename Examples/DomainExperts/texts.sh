@@ -3,14 +3,17 @@
 #
 #     texts.sh OUT [DIR]
 #
-# DIR has a folder for each domain, with text of any name or .jsonl. Without it the domains are what a Debian machine has: the
-# Python library, licences, manual pages. What is absent is replaced by the sources of this project.
+# DIR has a folder for each domain, with text of any name or .jsonl; long files are cut into documents. Without it the domains
+# are what a Debian machine has: the Python library, licences, manual pages, the start of each file. What is absent is replaced
+# by the sources of this project.
 set -euo pipefail
 out="$1"
 texts="${2:-}"
 here="$(cd "$(dirname "$0")/../.." && pwd)"
 train_bytes=2000000
 heldout_bytes=140000
+# A document that gzip makes smaller than this share of it, in percent, is a table of data and is left out.
+smallest_share=0
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -25,9 +28,10 @@ collect() {
         if [ $((number % 12)) -eq 0 ]; then place=heldout; else place=train; fi
         if [ "$place" = heldout ] && [ "$heldout" -ge "$heldout_bytes" ]; then continue; fi
         if [ "$place" = train ] && [ "$train" -ge "$train_bytes" ]; then continue; fi
-        "$render" "$path" 2>/dev/null | head -c 60000 | iconv -c -f utf-8 -t utf-8 >"$out/document" || true
+        "$render" "$path" 2>/dev/null | head -c 30000 | iconv -c -f utf-8 -t utf-8 >"$out/document" || true
         size=$(stat -c %s "$out/document")
         [ "$size" -ge 500 ] || continue
+        [ $(($(gzip -1 <"$out/document" | wc -c) * 100)) -ge $((size * smallest_share)) ] || continue
         mv "$out/document" "$out/$place/$domain/$number.txt"
         if [ "$place" = train ]; then train=$((train + size)); else heldout=$((heldout + size)); fi
     done < <(sort | shuf --random-source=<(yes))
@@ -36,7 +40,7 @@ collect() {
         say "text: $domain, $((train / 1000)) kB to train on, $((heldout / 1000)) kB held out"
     else
         rm -rf "$out/train/$domain" "$out/heldout/$domain"
-        say "text: $domain is absent, or too little to train on"
+        say "text: $domain is absent or too little ($((train / 1000)) kB to train on, $((heldout / 1000)) kB held out; 300 and 20 are needed)"
         return 1
     fi
 }
@@ -58,13 +62,21 @@ if [ -n "$texts" ]; then
             [ -s "$out/heldout/$domain/text.jsonl" ] || { say "text: $domain has too few documents: 12 or more are needed"; exit 2; }
             say "text: $domain, from .jsonl"
         else
-            find "$folder" -type f -size +1k | collect "$domain" cat || exit 2
+            mkdir -p "$out/pieces"
+            number=0
+            while IFS= read -r path; do
+                number=$((number + 1))
+                head -c 4000000 "$path" | split -C 30000 -a 4 -d - "$out/pieces/$number-"
+            done < <(find "$folder" -type f -size +0 | sort)
+            find "$out/pieces" -type f | collect "$domain" cat || exit 2
+            rm -rf "$out/pieces"
         fi
     done
 else
     absent=0
-    find /usr/lib/python3* -name '*.py' -size +2k -size -200k -not -path '*/test*' 2>/dev/null | collect python cat ||
-        absent=$((absent + 1))
+    smallest_share=20
+    find /usr/lib/python3.* /usr/local/lib/python3.* -name '*.py' -size +2k -size -200k -not -path '*/test*' \
+        -not -path '*/encodings/*' -not -path '*-packages/*' 2>/dev/null | collect python cat || absent=$((absent + 1))
     find /usr/share/doc/*/copyright /usr/share/common-licenses -type f -size +1k 2>/dev/null | distinct | collect law cat ||
         absent=$((absent + 1))
     if command -v man >/dev/null; then

@@ -25,23 +25,11 @@ package struct PackedFile: Sendable {
     /// - Throws: `SafetensorsError`: `malformed` where it is not what the format allows, `damaged` where the directory does
     ///   not have its hash.
     package init(path: String) throws(SafetensorsError) {
-        let container = try SafetensorsFile(path: path)
-        let file = try PosixFile.open(path)
         func failure(_ code: SafetensorsError.Code, tensor: String? = nil, _ message: String) -> SafetensorsError {
             SafetensorsError(code, file: path, tensor: tensor, message: message)
         }
-        let metadata = Dictionary(
-            container.header.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
-        guard metadata["format"] == "mtz" else {
-            throw failure(.malformed, "its __metadata__ does not say \"format\": \"mtz\": it is no packed file")
-        }
-        guard metadata[Self.versionKey] == "1" else {
-            throw failure(
-                .malformed,
-                "it is a packed file of version \(metadata[Self.versionKey].map(escaped) ?? "unknown"), and version 1 is "
-                    + "known: use a newer moe-tool")
-        }
-        try Self.checkCanonical(container, metadata)
+        let (container, metadata) = try Self.container(path)
+        let file = try PosixFile.open(path)
         guard let directoryInfo = container.info(PackedDirectory.tensorName) else {
             throw failure(.malformed, tensor: PackedDirectory.tensorName, "there is no directory: pack it again")
         }
@@ -58,10 +46,12 @@ package struct PackedFile: Sendable {
         let payloads = container.header.tensors.filter { $0.name != PackedDirectory.tensorName }
         let directory = try PackedDirectory(decompressing: frame, payloads: payloads.count, file: path)
         for (number, payload) in payloads.enumerated() {
-            guard payload.name == PackedDirectory.payloadName(number), payload.dtype == .u8 else {
+            let name = PackedDirectory.payloadName(number)
+            guard payload.name == name, payload.dtype == .u8 else {
                 throw failure(
-                    .malformed, tensor: payload.name,
-                    "expected payload \(PackedDirectory.payloadName(number)) of U8 here")
+                    .malformed, tensor: name,
+                    "expected this payload of U8, found \(escaped(payload.name)) of \(payload.dtype.rawValue): copy the "
+                        + "file again")
             }
         }
         let length = directory.headerBytes.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -90,6 +80,30 @@ package struct PackedFile: Sendable {
         }
     }
 
+    /// Opens the file as the safetensors file that it is, and checks that its header is that of a packed file.
+    private static func container(_ path: String) throws(SafetensorsError) -> (SafetensorsFile, [String: String]) {
+        do throws(SafetensorsError) {
+            let container = try SafetensorsFile(path: path)
+            let metadata = Dictionary(
+                container.header.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+            guard metadata["format"] == "mtz" || metadata[versionKey] != nil || metadata[digestKey] != nil else {
+                throw SafetensorsError(
+                    .malformed, file: path,
+                    message: "its __metadata__ does not say \"format\": \"mtz\": it is no packed file")
+            }
+            if let version = metadata[versionKey], version != "1" {
+                throw SafetensorsError(
+                    .malformed, file: path, tensor: PackedDirectory.tensorName,
+                    message: "it is of version \(escaped(version)), and version 1 is known: use a newer moe-tool")
+            }
+            try checkCanonical(container, metadata)
+            return (container, metadata)
+        } catch {
+            guard error.code == .malformed, let tensor = ContainerHeader.damagedTensor(of: path) else { throw error }
+            throw SafetensorsError(.malformed, file: path, tensor: tensor, message: error.message)
+        }
+    }
+
     /// The header must be the one that the format gives for these payloads, followed by spaces: a byte that is another
     /// has no other sign.
     private static func checkCanonical(
@@ -102,7 +116,8 @@ package struct PackedFile: Sendable {
         let expected = try Header.serialized(
             tensors: container.header.tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata
         ).bytes.dropFirst(8)
-        guard metadata.count == 3, expected.count <= length - 8,
+        guard metadata.count == 3, metadata["format"] == "mtz", metadata[versionKey] == "1",
+            expected.count <= length - 8,
             buffer[8..<8 + expected.count].elementsEqual(expected),
             buffer[(8 + expected.count)...].allSatisfy({ $0 == 0x20 })
         else {

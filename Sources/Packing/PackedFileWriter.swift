@@ -76,8 +76,13 @@ package final class PackedFileWriter {
             throw SafetensorsError(
                 .invalidArgument, file: file.path, message: "the header outgrew the room that was left for it")
         }
-        header += Array(repeating: 0x20, count: reserved - header.count)
-        withUnsafeBytes(of: UInt64(reserved - 8).littleEndian) { header.replaceSubrange(0..<8, with: $0) }
+        // Tensors that share a content need no payload: where that leaves much of a small file empty, it is closed up.
+        if reserved - header.count > position / 1024 {
+            try moveDown(to: header.count)
+        } else {
+            header += Array(repeating: 0x20, count: reserved - header.count)
+            withUnsafeBytes(of: UInt64(reserved - 8).littleEndian) { header.replaceSubrange(0..<8, with: $0) }
+        }
         try file.writeExactly(header, at: 0)
         try file.writeExactly(directory, at: position)
         position += directory.count
@@ -85,6 +90,21 @@ package final class PackedFileWriter {
         try file.sync()
         // What is read back is then what the disk has.
         file.dropCache()
+    }
+
+    /// Moves the payloads to begin at `start`, which is before where they are.
+    private func moveDown(to start: Int) throws(SafetensorsError) {
+        let distance = reserved - start
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var from = reserved
+        while from < position {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<min(buffer.count, position - from)])
+            try file.readExactly(into: part, at: from)
+            try file.writeExactly(from: UnsafeRawBufferPointer(part), at: from - distance)
+            from += part.count
+        }
+        position -= distance
     }
 }
 

@@ -203,6 +203,29 @@ struct HostileFileTests {
         }
     }
 
+    /// Each byte of the header in turn, with one bit of it or all of them changed: the entry that was hit is named.
+    @Test func everyByteOfTheHeaderIsChecked() throws {
+        let whole = try contents(packed.path)
+        let end = try SafetensorsFile(path: packed.path).header.dataOffset
+        let text = String(decoding: whole[8..<end], as: UTF8.self)
+        let starts = try ["__metadata__", "z/000000", "z/000001", "z/dir"].map { name in
+            let range = try #require(text.range(of: "\"\(name)\""))
+            return (name, 8 + text.utf8.distance(from: text.startIndex, to: range.lowerBound))
+        }
+        for position in 0..<end {
+            for mask: UInt8 in [1, 16, 0xFF] {
+                var bytes = whole
+                bytes[position] ^= mask
+                let error = refusal(try folder.write("header.mtz", bytes))
+                // Between two entries either may be named; the length and the spaces behind the text belong to none.
+                guard position > 8, "{},:".utf8.contains(whole[position]) == false, whole[position] != 0x20,
+                    let name = starts.last(where: { $0.1 <= position })?.0
+                else { continue }
+                #expect(error?.tensor == (name == "__metadata__" ? "z/dir" : name), "byte \(position), mask \(mask)")
+            }
+        }
+    }
+
     /// Whatever is done to a file's first bytes, opening it ends with an error or well.
     @Test func mutatedHeadersAndDirectories() throws {
         let small = folder.path + "/small.safetensors"
