@@ -71,27 +71,29 @@ step tokenizer tokenizer train --data "$out/text/train" --vocab-size 2048
 step seed train --preset tiny --tokenizer-from "$out/tokenizer" "${all[@]}" --steps "$seed" --lr 3e-3
 for domain in "${domains[@]}"; do
     step "$domain" finetune "$out/seed" --train all --data "$domain=$out/text/train/$domain" "${heldout[@]}" "${common[@]}" \
-        --steps "$branch" --lr 1.5e-3
+        --steps "$branch" --lr 8e-4
 done
 branches=("${domains[@]/#/$out/}")
-step soup merge --dense "${branches[@]}"
-step merged merge "${branches[@]}"
+# The seed is an expert too, as in the paper: it knows what no branch was trained on.
+members=(--base "$out/seed" --include-base "${branches[@]}")
+experts=$((count + 1))
+step soup merge --dense "${members[@]}"
+step merged merge "${members[@]}"
 step routers-tuned finetune "$out/merged" "${all[@]}" --steps "$after" --lr 3e-2
 step all-tuned finetune "$out/merged" --train all --balance hf:0.01 "${all[@]}" --steps "$after" --lr 1.5e-3
 step dense-continued finetune "$out/seed" --train all "${all[@]}" --steps "$equal" --lr 1.5e-3
-step upcycled upcycle "$out/seed" --experts "$count" --top-k 2
+step upcycled upcycle "$out/seed" --experts "$experts" --top-k 2
 step upcycled-continued finetune "$out/upcycled" --train all --balance hf:0.01 "${all[@]}" --steps "$equal" --lr 1.5e-3
 step densified densify "$out/all-tuned"
 step distilled densify "$out/all-tuned" --distill --base "$out/seed" "${all[@]}" --steps "$last"
-left=$((count - 1))
-step pruned prune "$out/all-tuned" --experts "$left" --top-k $((left < 2 ? 1 : 2)) --data "$out/text/train" --tokens 16384
+step pruned prune "$out/all-tuned" --experts "$count" --top-k 2 --data "$out/text/train" --tokens 16384
 
 models=("$out/seed" "${branches[@]}")
 for name in soup merged routers-tuned all-tuned dense-continued upcycled-continued densified distilled pruned; do
     models+=("$out/$name")
 done
 ensemble=()
-for model in "${branches[@]}"; do ensemble+=(--ensemble-of "$model"); done
+for model in "$out/seed" "${branches[@]}"; do ensemble+=(--ensemble-of "$model"); done
 metrics=()
 for file in "$out"/*.metrics.jsonl; do metrics+=(--metrics "$file"); done
 limit=()
