@@ -87,7 +87,7 @@ else
     fi
     if [ "$absent" -gt 0 ]; then
         say "text: instead of what is absent, the Swift sources of this project"
-        find "$here/Sources" "$here/Tests" "$here/Examples/BuildScript/Sources" -name '*.swift' -size +1k | collect swift cat
+        find "$here/Sources" "$here/Tests" "$here/Examples/BuildScript/Sources" -name '*.swift' -size +1k -not -path '*/.build/*' | collect swift cat
     fi
 fi
 [ "$(find "$out/train" -mindepth 1 -maxdepth 1 -type d | wc -l)" -ge 2 ] || {
