@@ -65,11 +65,6 @@ package func multiply(
         alpha, a.values, blasint(a.stride), b.values, blasint(b.stride), beta, c.values, blasint(c.stride))
 }
 
-/// Which BLAS is linked, as it names itself.
-package func blasDescription() -> String {
-    openblas_get_config().map { String(cString: $0).split(separator: " ").joined(separator: " ") } ?? "BLAS"
-}
-
 /// Leaves threads to `Workers`: BLAS computes on the thread that calls it.
 package func useSingleThreadedBLAS() { openblas_set_num_threads(1) }
 

@@ -49,6 +49,7 @@ n = 2048
 square = np.ones((n, n), np.float32)
 product = np.empty((n, n), np.float32)
 library = ctypes.CDLL("libopenblas.so.0")
+library.openblas_get_config.restype = library.openblas_get_corename.restype = ctypes.c_char_p
 def sgemm():
     # The library that moe-tool links, one call with all threads; the machine's rate changes by the minute, so this is
     # taken before and after each of our runs, as a median like theirs.
@@ -82,6 +83,7 @@ for _ in range(int(rounds)):
         peers.append(theirs(f"{work}/m{experts}", mode))
         others.append(torchs())
 mid = statistics.median
+print(" ".join(library.openblas_get_config().decode().split()) + ", kernels for " + library.openblas_get_corename().decode())
 print(f"medians of {rounds} rounds in turns; sgemm 2048^3 of OpenBLAS beside each run, GFLOP/s; torch's own library "
       f"{mid([x for r in results.values() for x in r[3]]):.0f}")
 print(f"{'':22}{'moe-tool':>10}{'torch':>10}{'ratio':>8}{'GFLOP/s':>10}{'sgemm':>8}{'share':>8}")
