@@ -31,7 +31,7 @@ cmp "$model/model.safetensors" "$target/dense/model.safetensors" || fail "densif
 rm -rf "$target"
 
 if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then
-    step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds"
+    step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds each"
     Tests/Fuzz/run.sh "${FUZZ_SECONDS:-20}"
 fi
 

@@ -60,6 +60,13 @@ fi
 domains=()
 for folder in "$out"/text/train/*/; do domains+=("$(basename "$folder")"); done
 count=${#domains[@]}
+# A branch is called as its domain, and must not be taken for another step's result.
+for domain in "${domains[@]}"; do
+    case "$domain" in
+    text | tokenizer | seed | soup | merged | routers-tuned | all-tuned | *-continued | upcycled | densified | distilled | pruned | *.*)
+        fail "a domain cannot be called $domain: rename its folder and remove $out" ;;
+    esac
+done
 
 heldout=(--heldout "$out/text/heldout" --heldout-tokens 8192)
 common=(--length 128 --warmup 10 --resume)

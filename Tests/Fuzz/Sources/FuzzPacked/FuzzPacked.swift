@@ -13,11 +13,10 @@ private let path = "/dev/shm/fuzz-\(getpid()).mtz"
 public func fuzz(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let kind = data?.pointee, count > 1 else { return 0 }
     let rest = Array(UnsafeBufferPointer(start: data, count: count)[1...])
-    guard let file = kind == 0 ? rest : packed(rest) else { return 0 }
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-    precondition(descriptor >= 0 && write(descriptor, file, file.count) == file.count)
-    close(descriptor)
     defer { unlink(path) }
+    do {
+        if kind == 0 { try writeWhole(rest) } else { try writePacked(rest) }
+    } catch { return 0 }
     guard let opened = try? SafetensorsFile.opening(packed: path) else { return 0 }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
     defer { buffer.deallocate() }
@@ -31,8 +30,14 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     return 0
 }
 
-/// A packed file of a directory and payloads.
-private func packed(_ bytes: [UInt8]) -> [UInt8]? {
+private func writeWhole(_ file: [UInt8]) throws {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    precondition(descriptor >= 0 && write(descriptor, file, file.count) == file.count)
+    close(descriptor)
+}
+
+/// Writes a packed file of a directory and payloads.
+private func writePacked(_ bytes: [UInt8]) throws {
     var parts: [[UInt8]] = []
     var position = 0
     while position + 2 <= bytes.count {
@@ -41,26 +46,24 @@ private func packed(_ bytes: [UInt8]) -> [UInt8]? {
         parts.append(Array(part))
         position += 2 + part.count
     }
-    guard let directory = parts.first else { return nil }
-    guard let context = ZSTD_createCCtx() else { return nil }
+    let frame = compressed(parts.first ?? [])
+    let hash = SHA256.hash(data: frame).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    var tensors = [(name: "z/dir", dtype: DType.u8, shape: try Shape([frame.count]), bytes: frame)]
+    for (number, part) in parts.dropFirst().enumerated() {
+        let digits = String(number)
+        let name = "z/" + String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+        tensors.append((name, .u8, try Shape([part.count]), part))
+    }
+    try writeSafetensors(
+        tensors, metadata: ["format": "mtz", "moe-tool.mtz.dir.sha256": hash, "moe-tool.mtz.version": "1"], to: path)
+}
+
+/// One frame with a checksum.
+private func compressed(_ bytes: [UInt8]) -> [UInt8] {
+    let context = ZSTD_createCCtx()
     defer { ZSTD_freeCCtx(context) }
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
-    var frame = Array(repeating: UInt8(0), count: ZSTD_compressBound(directory.count))
-    frame.removeLast(frame.count - ZSTD_compress2(context, &frame, frame.count, directory, directory.count))
-    let hash = SHA256.hash(data: frame).map { byte in
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: [digits[Int(byte >> 4)], digits[Int(byte & 15)]], as: UTF8.self)
-    }.joined()
-    var header = #"{"__metadata__":{"format":"mtz","moe-tool.mtz.dir.sha256":"\#(hash)","moe-tool.mtz.version":"1"}"#
-    var data: [UInt8] = []
-    for (number, part) in (parts.dropFirst() + [frame]).enumerated() {
-        let digits = String(number)
-        let name = number == parts.count - 1 ? "dir" : String(repeating: "0", count: max(0, 6 - digits.count)) + digits
-        header += #","z/\#(name)":{"dtype":"U8","shape":[\#(part.count)],"#
-        header += #""data_offsets":[\#(data.count),\#(data.count + part.count)]}"#
-        data += part
-    }
-    header += "}"
-    header += String(repeating: " ", count: (8 - header.utf8.count % 8) % 8)
-    return withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) } + Array(header.utf8) + data
+    var frame = Array(repeating: UInt8(0), count: ZSTD_compressBound(bytes.count))
+    frame.removeLast(frame.count - ZSTD_compress2(context, &frame, frame.count, bytes, bytes.count))
+    return frame
 }
