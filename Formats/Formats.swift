@@ -2,9 +2,11 @@
 package enum Formats {
     /// The families' `model_type`s: the dense ones, then the mixtures of experts.
     package static let families = [
-        "llama", "mistral", "qwen2", "qwen3", "olmo2", "granite",
-        "gemma2", "phi3", "mixtral", "qwen2_moe", "qwen3_moe", "olmoe",
-        "flex_olmo", "granitemoe", "phimoe", "deepseek_v2", "deepseek_v3", "gpt_oss",
+        "llama", "mistral", "qwen2", "qwen3", "olmo2", "granite", "gemma2", "phi3", "glm4", "seed_oss", "olmo3",
+        "gemma3_text", "gemma", "ministral3", "smollm3", "exaone4", "ernie4_5", "hunyuan_v1_dense", "cohere2",
+        "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "flex_olmo", "granitemoe", "phimoe", "deepseek_v2",
+        "deepseek_v3", "gpt_oss", "glm4_moe", "glm4_moe_lite", "minimax_m2", "dots1", "solar_open", "hy_v3",
+        "granitemoeshared", "granitemoehybrid", "afmoe", "exaone_moe", "ernie4_5_moe", "hunyuan_v1_moe",
     ]
 
     /// The file that describes a family.
@@ -28,6 +30,29 @@ package enum Formats {
         case "deepseek_v2": PackageResources.deepseek_v2_json
         case "deepseek_v3": PackageResources.deepseek_v3_json
         case "gpt_oss": PackageResources.gpt_oss_json
+        case "glm4": PackageResources.glm4_json
+        case "seed_oss": PackageResources.seed_oss_json
+        case "olmo3": PackageResources.olmo3_json
+        case "gemma3_text": PackageResources.gemma3_text_json
+        case "gemma": PackageResources.gemma_json
+        case "ministral3": PackageResources.ministral3_json
+        case "smollm3": PackageResources.smollm3_json
+        case "exaone4": PackageResources.exaone4_json
+        case "ernie4_5": PackageResources.ernie4_5_json
+        case "hunyuan_v1_dense": PackageResources.hunyuan_v1_dense_json
+        case "cohere2": PackageResources.cohere2_json
+        case "glm4_moe": PackageResources.glm4_moe_json
+        case "glm4_moe_lite": PackageResources.glm4_moe_lite_json
+        case "minimax_m2": PackageResources.minimax_m2_json
+        case "dots1": PackageResources.dots1_json
+        case "solar_open": PackageResources.solar_open_json
+        case "hy_v3": PackageResources.hy_v3_json
+        case "granitemoeshared": PackageResources.granitemoeshared_json
+        case "granitemoehybrid": PackageResources.granitemoehybrid_json
+        case "afmoe": PackageResources.afmoe_json
+        case "exaone_moe": PackageResources.exaone_moe_json
+        case "ernie4_5_moe": PackageResources.ernie4_5_moe_json
+        case "hunyuan_v1_moe": PackageResources.hunyuan_v1_moe_json
         default: nil
         }
     }

@@ -26,7 +26,8 @@ extension Architecture {
         let keys = object["moeLayers"]?.object
         layerKeys = MoELayerKeys(
             firstDense: keys?["firstDense"]?.string, step: keys?["step"]?.string, dense: keys?["dense"]?.string,
-            frequency: keys?["frequency"]?.string)
+            frequency: keys?["frequency"]?.string, last: keys?["last"]?.string, types: keys?["types"]?.string,
+            listed: keys?["listed"]?.string, when: keys?["when"]?.string)
         router = try object["router"].map { try parser.router($0) }
         let activation = try parser.object(object["activation"], "activation")
         self.activation = (
@@ -100,6 +101,7 @@ private struct ArchitectureParser {
         return Architecture.Router(
             score: score, selectsBeforeScoring: object["order"]?.string == "topk-then-softmax",
             renormalization: try string(object["renormalize"], "router.renormalize"),
-            scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string)
+            scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string,
+            leastSumKey: object["leastSum"]?.string)
     }
 }

@@ -55,6 +55,8 @@ package struct Architecture: Sendable {
         package let groups: JSONObject?
         /// The configuration key of the sparse mixer's threshold.
         package let jitterKey: String?
+        /// The configuration key of the least that selected gates are divided by.
+        package let leastSumKey: String?
 
         /// Whether the selected gates sum to one whatever the configuration says.
         package var alwaysRenormalizes: Bool { selectsBeforeScoring || renormalization == "always" }
@@ -74,6 +76,14 @@ package struct Architecture: Sendable {
         package let dense: String?
         /// Every how many layers there is a mixture, counted from layer 0.
         package let frequency: String?
+        /// The last layer that may be a mixture, -1 for the model's last.
+        package let last: String?
+        /// A list with `dense` or `sparse` for each layer, which decides where it is there.
+        package let types: String?
+        /// A list of the layers that are mixtures, which decides where it is there.
+        package let listed: String?
+        /// A condition without which no layer is one.
+        package let when: String?
     }
 
     /// The family of that `model_type`; nil where it is not known.

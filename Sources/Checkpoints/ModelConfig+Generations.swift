@@ -14,11 +14,13 @@ extension ModelConfig {
         } else {
             scaling?["type"] = nil
         }
+        let partial = try value("partial_rotary_factor", architecture)
         guard let new = object["rope_parameters"]?.object else {
             guard let base = theta ?? architecture.defaults["rope_theta"] else { return nil }
             var result: JSONObject = ["rope_theta": base]
             result["rope_type"] = scaling?["rope_type"] ?? "default"
             for key in scaling?.keys ?? [] { result[key] = scaling?[key] }
+            if result["partial_rotary_factor"] == nil { result["partial_rotary_factor"] = partial }
             return result
         }
         // Parameters for each type of layer have no older form to agree with.
@@ -32,11 +34,29 @@ extension ModelConfig {
         }
         if result["rope_theta"] == nil { result["rope_theta"] = theta ?? architecture.defaults["rope_theta"] }
         if result["rope_type"] == nil { result["rope_type"] = "default" }
+        if result["partial_rotary_factor"] == nil { result["partial_rotary_factor"] = partial }
         for key in scaling?.keys ?? [] where !Self.same(result[key], scaling?[key]) {
             throw failure(
                 .incompatible,
                 "rope_scaling.\(key) is \(scaling?[key]?.serialized() ?? "absent") and rope_parameters.\(key) "
                     + "is \(result[key]?.serialized() ?? "absent"): they mean the same and must agree")
+        }
+        return result
+    }
+
+    /// The parameters of layers of one type, of a family that has parameters for each: those that `rope_parameters` has
+    /// for it, else a base of its own and for some types `rope_scaling`.
+    package func ropeParameters(_ architecture: Architecture, layerType: String) throws -> JSONObject {
+        let rule = architecture.computation["ropeByLayerType"]?.object?[layerType]?.object ?? JSONObject()
+        var result = object["rope_parameters"]?.object?[layerType]?.object ?? JSONObject()
+        if let type = result["type"], result["rope_type"] == nil { result["rope_type"] = type }
+        result["type"] = nil
+        if rule["scaled"]?.bool == true, let scaling = object["rope_scaling"]?.object {
+            for key in scaling.keys { result[key == "type" ? "rope_type" : key] = scaling[key] }
+        }
+        if result["rope_type"] == nil { result["rope_type"] = "default" }
+        if result["rope_theta"] == nil {
+            result["rope_theta"] = try rule["theta"]?.string.flatMap { try value($0, architecture) } ?? rule["default"]
         }
         return result
     }
@@ -61,7 +81,9 @@ extension ModelConfig {
             result.object["dtype"] = .string(name)
             result.object["torch_dtype"] = .string(name)
         }
-        if let rope = try ropeParameters(architecture), rope["rope_theta"] != nil {
+        if let types = architecture.computation["ropeByLayerType"]?.object {
+            try result.spellRope(of: types, architecture)
+        } else if let rope = try ropeParameters(architecture), rope["rope_theta"] != nil {
             result.object["rope_parameters"] = .object(rope)
             result.object["rope_theta"] = rope["rope_theta"]
             var scaling = rope
@@ -77,6 +99,28 @@ extension ModelConfig {
         }
         result.object["tie_word_embeddings"] = try value("tie_word_embeddings", architecture) ?? false
         return result
+    }
+
+    /// Writes the parameters of each type of layer, and the bases and the scaling as transformers 4 looks for them.
+    private mutating func spellRope(of types: JSONObject, _ architecture: Architecture) throws {
+        var parameters = JSONObject()
+        var bases: [String: [JSON]] = [:]
+        for type in types.keys {
+            let own = try ropeParameters(architecture, layerType: type)
+            parameters[type] = .object(own)
+            let rule = types[type]?.object
+            if let key = rule?["theta"]?.string, let base = own["rope_theta"] { bases[key, default: []].append(base) }
+            guard rule?["scaled"]?.bool == true else { continue }
+            var scaling = own
+            scaling["rope_theta"] = nil
+            let isDefault = scaling["rope_type"]?.string == "default" && scaling.keys.count == 1
+            object["rope_scaling"] = isDefault ? .null : .object(scaling)
+        }
+        object["rope_parameters"] = .object(parameters)
+        // Types that share a key have no older form where their bases differ.
+        for (key, values) in bases {
+            object[key] = values.allSatisfy { Self.same($0, values.first) } ? values.first : nil
+        }
     }
 
     private static func torchName(_ dtype: DType) -> String? {

@@ -22,7 +22,7 @@ package struct ModelDescription: Sendable {
         for name in architecture.symbols.keys.sorted() {
             let value = try resolver.value(name)
             guard let value else { continue }
-            guard value > 0 || name == "shared_inner", value >= 0 else {
+            guard value > 0 || Self.mayBeZero(name, architecture), value >= 0 else {
                 throw config.failure(.malformed, "\(resolver.origin(name)) is \(value), and must be positive")
             }
             guard value <= 1 << 40 else {
@@ -84,29 +84,72 @@ package struct ModelDescription: Sendable {
     private static func moeLayers(_ architecture: Architecture, _ config: ModelConfig, layers: Int) throws -> [Bool] {
         guard architecture.router != nil else { return Array(repeating: false, count: layers) }
         let keys = architecture.layerKeys
+        if let condition = keys.when, try !config.holds(condition, architecture) {
+            return Array(repeating: false, count: layers)
+        }
+        if let key = keys.types, let value = try config.value(key, architecture) {
+            return try layerTypes(value, key, config, layers: layers)
+        }
+        if let key = keys.listed, let value = try config.value(key, architecture) {
+            let listed = try layerList(value, key, config, layers: layers)
+            return (0..<layers).map { listed.contains($0) }
+        }
         let firstDense = try keys.firstDense.flatMap { try config.int($0, architecture) } ?? 0
         let step = try keys.step.flatMap { try config.int($0, architecture) } ?? 1
         let frequency = try keys.frequency.flatMap { try config.int($0, architecture) } ?? 1
         guard step > 0, frequency > 0, firstDense >= 0 else {
             throw config.failure(.malformed, "the keys that say which layers are mixtures must be positive")
         }
+        let stated = try keys.last.flatMap { try config.int($0, architecture) } ?? -1
+        let last = stated == -1 ? layers - 1 : stated
         var dense: Set<Int> = []
         if let key = keys.dense, let value = try config.value(key, architecture) {
-            guard let elements = value.array else {
-                throw config.failure(.malformed, "\(key) must be a list of layers")
-            }
-            for element in elements {
-                guard let layer = element.int else {
-                    throw config.failure(.malformed, "\(key) must be a list of layers, found \(element.serialized())")
-                }
-                guard (0..<layers).contains(layer) else {
-                    throw config.failure(.incompatible, "\(key) names layer \(layer), and there are \(layers)")
-                }
-                dense.insert(layer)
-            }
+            dense = try layerList(value, key, config, layers: layers)
         }
         return (0..<layers).map { layer in
-            layer >= firstDense && (layer + 1) % step == 0 && layer % frequency == 0 && !dense.contains(layer)
+            layer >= firstDense && layer <= last && (layer + 1) % step == 0 && layer % frequency == 0
+                && !dense.contains(layer)
+        }
+    }
+
+    /// Sizes that a model may do without.
+    private static func mayBeZero(_ symbol: String, _ architecture: Architecture) -> Bool {
+        switch symbol {
+        case "shared_inner": true
+        case "experts", "top_k": architecture.layerKeys.when != nil
+        default: false
+        }
+    }
+
+    private static func layerList(_ value: JSON, _ key: String, _ config: ModelConfig, layers: Int) throws -> Set<Int> {
+        guard let elements = value.array else {
+            throw config.failure(.malformed, "\(key) must be a list of layers")
+        }
+        var result: Set<Int> = []
+        for element in elements {
+            guard let layer = element.int else {
+                throw config.failure(.malformed, "\(key) must be a list of layers, found \(element.serialized())")
+            }
+            guard (0..<layers).contains(layer) else {
+                throw config.failure(.incompatible, "\(key) names layer \(layer), and there are \(layers)")
+            }
+            result.insert(layer)
+        }
+        return result
+    }
+
+    private static func layerTypes(_ value: JSON, _ key: String, _ config: ModelConfig, layers: Int) throws -> [Bool] {
+        guard let types = value.array, types.count >= layers else {
+            throw config.failure(.incompatible, "\(key) must name each of the \(layers) layers dense or sparse")
+        }
+        return try types.prefix(layers).map { type in
+            switch type.string {
+            case "sparse": true
+            case "dense": false
+            default:
+                throw config.failure(
+                    .incompatible, "\(key) has \(escaped(type.serialized())), and layers are dense or sparse")
+            }
         }
     }
 

@@ -24,6 +24,7 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case valueBias = "attention.v.bias"
         case outputBias = "attention.o.bias"
         case sinks = "attention.sinks"
+        case attentionGate = "attention.gate"
         case queryDown = "attention.qA"
         case queryDownBias = "attention.qA.bias"
         case queryDownNorm = "attention.qANorm"
@@ -50,6 +51,9 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case sharedExpertGate = "sharedExpert.gate"
         case sharedExpertUp = "sharedExpert.up"
         case sharedExpertDown = "sharedExpert.down"
+        case sharedExpertGateBias = "sharedExpert.gate.bias"
+        case sharedExpertUpBias = "sharedExpert.up.bias"
+        case sharedExpertDownBias = "sharedExpert.down.bias"
         case sharedExpertRouter = "sharedExpert.router"
     }
 

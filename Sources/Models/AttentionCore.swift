@@ -30,6 +30,8 @@ struct AttentionCore {
     let scale: Float
     let softcap: Float?
     let window: Int?
+    /// A query sees only keys of its own run of this many tokens, counted from the first.
+    let chunk: Int?
     /// A logit of each head that takes part in the softmax and has no value, `[1, heads]`.
     let sinks: Matrix?
 
@@ -50,15 +52,20 @@ struct AttentionCore {
         let first = block * Self.block
         let last = min(queries, first + Self.block)
         let offset = keys - queries
-        let low = window.map { max(0, offset + first - $0 + 1) } ?? 0
+        let low = firstSeen(from: offset + first)
         let high = offset + last
         return Piece(
             rows: sequence * queries + first..<sequence * queries + last,
             keys: sequence * keys + low..<sequence * keys + high,
             seen: { row in
                 let position = offset + first + row
-                return max(0, window.map { position - $0 + 1 } ?? 0) - low..<position + 1 - low
+                return firstSeen(from: position) - low..<position + 1 - low
             })
+    }
+
+    /// The first key that the query of a position sees.
+    private func firstSeen(from position: Int) -> Int {
+        max(0, window.map { position - $0 + 1 } ?? 0, chunk.map { position / $0 * $0 } ?? 0)
     }
 
     /// - Parameters:

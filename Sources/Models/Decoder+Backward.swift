@@ -4,7 +4,7 @@ package import Numerics
 /// What a pass keeps so that gradients can be made of it.
 package final class PassTape {
     let shape: SequenceShape
-    let rotary: RotaryTable
+    let rotary: RotaryTables
     package let batch: TokenBatch
     /// The stream that enters each layer, and with that alone a layer is computed again when its gradient is due; or all
     /// that the layer's backward pass needs.
@@ -21,7 +21,7 @@ package final class PassTape {
     package fileprivate(set) var decisions: [(layer: Int, decision: RoutingDecision)] = []
 
     fileprivate init(
-        shape: SequenceShape, rotary: RotaryTable, batch: TokenBatch, isCheckpointed: Bool,
+        shape: SequenceShape, rotary: RotaryTables, batch: TokenBatch, isCheckpointed: Bool,
         perturbation: (any RouterPerturbation)?, stream: Matrix
     ) {
         self.shape = shape
@@ -51,13 +51,13 @@ extension Decoder {
         var stream = try embed(batch.ids)
         let shape = SequenceShape(count: batch.count, length: batch.length)
         let tape = PassTape(
-            shape: shape, rotary: configuration.attention.rotary.table(from: 0, count: batch.length), batch: batch,
+            shape: shape, rotary: configuration.attention.rotaryTables(from: 0, count: batch.length), batch: batch,
             isCheckpointed: checkpoints, perturbation: perturbation, stream: stream)
         for index in 0..<configuration.layers {
             var layer = try decoderLayer(index)
             layer.perturbation = perturbation
             let (output, kept, record) = layer.forward(
-                stream, shape, tape.rotary, .init(keeps: !checkpoints, watches: true), workers)
+                stream, shape, tape.rotary[index], .init(keeps: !checkpoints, watches: true), workers)
             if let record { tape.decisions.append((index, record.decision)) }
             tape.layers.append(kept ?? LayerTape(entering: stream))
             stream = output
@@ -86,8 +86,8 @@ extension Decoder {
                     logits.values[i] *= 1 - share * share
                 }
             }
-            if configuration.logitsDivisor != 1 {
-                ctransformer_scale(logits.values, logits.values, 1 / configuration.logitsDivisor, logits.count)
+            if configuration.logitsScale != 1 {
+                ctransformer_scale(logits.values, logits.values, configuration.logitsScale, logits.count)
             }
             try headProduct(logits, states: states.span(rows: rows), into: result.span(rows: rows))
         }
@@ -114,11 +114,11 @@ extension Decoder {
             var kept = tape.layers[index]
             if tape.isCheckpointed {
                 let again = layer.forward(
-                    kept.entering, tape.shape, tape.rotary, .init(keeps: true), workers)
+                    kept.entering, tape.shape, tape.rotary[index], .init(keeps: true), workers)
                 if let whole = again.tape { kept = whole }
             }
             stream = layer.backward(
-                stream, kept, tape.shape, tape.rotary, auxiliary: auxiliary[index],
+                stream, kept, tape.shape, tape.rotary[index], auxiliary: auxiliary[index],
                 endsAtRouter: endsAtRouter && index == lowestTrained, workers)
             if let other = streams[index] { ctransformer_add_scaled(stream.values, other.values, 1, stream.count) }
             if endsAtRouter, index == lowestTrained { return }

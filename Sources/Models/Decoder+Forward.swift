@@ -44,12 +44,12 @@ extension Decoder {
         var stream = try embed(batch.ids)
         let past = cache?.count ?? 0
         let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
-        let rotary = configuration.attention.rotary.table(from: past, count: batch.length)
+        let rotary = configuration.attention.rotaryTables(from: past, count: batch.length)
         for index in 0..<configuration.layers {
             try observer?.enters(index, stream)
             let layer = try decoderLayer(index)
             let (output, _, record) = layer.forward(
-                stream, shape, rotary,
+                stream, shape, rotary[index],
                 .init(cache: cache?.layers[index], gating: gating, watches: observer != nil), workers)
             if let record { try observer?.routed(record) }
             stream = output

@@ -180,8 +180,8 @@ package final class Decoder {
         workers.forEachRange(of: result.rows, size: 16) { rows in
             for row in rows {
                 let values = result.row(row)
-                if configuration.logitsDivisor != 1 {
-                    ctransformer_scale(values, values, 1 / configuration.logitsDivisor, result.columns)
+                if configuration.logitsScale != 1 {
+                    ctransformer_scale(values, values, configuration.logitsScale, result.columns)
                 }
                 if let cap = configuration.logitsSoftcap { ctransformer_softcap(values, result.columns, cap) }
             }

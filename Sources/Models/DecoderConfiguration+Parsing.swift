@@ -2,13 +2,11 @@ package import Checkpoints
 import Safetensors
 
 extension DecoderConfiguration {
-    /// Sizes beyond this are not a model's; below it, products of two of them do not overflow.
-    private static let maximumSize = 1 << 27
-
     /// - Throws: `CheckpointError` naming the key: for numbers that are missing, not finite or contradict one another, and
     ///   for what the decoder does not compute.
     package init(_ description: ModelDescription) throws {
-        let reader = Reader(description)
+        let reader = ConfigurationReader(description)
+        try reader.refuseUnsupported()
         layers = description.layerCount
         hidden = try reader.size("hidden")
         vocabulary = try reader.size("vocab")
@@ -18,238 +16,211 @@ extension DecoderConfiguration {
         activation = try reader.activation()
         embeddingScale = try reader.embeddingScale(hidden: hidden)
         residualScale = try reader.factor("residualScale") ?? 1
-        logitsDivisor = try reader.factor("logitsDivisor") ?? 1
-        guard logitsDivisor != 0 else { throw reader.failure(.malformed, "the logits are divided by 0") }
+        let divisor = try reader.factor("logitsDivisor") ?? 1
+        guard divisor != 0 else { throw reader.failure(.malformed, "the logits are divided by 0") }
+        logitsScale = try reader.factor("logitsScale") ?? 1 / divisor
+        isParallel = reader.rules["parallel"]?.bool == true
         logitsSoftcap = try reader.cap("logitsSoftcap")
         inner = try description.sizeIfKnown("inner").map { _ in try reader.size("inner") }
         mixture = try description.isMixture ? reader.mixture() : nil
     }
+}
 
-    /// Takes numbers from a configuration under the keys that the family's file names.
-    private struct Reader {
-        let description: ModelDescription
-        let rules: JSONObject
+/// Takes numbers from a configuration under the keys that the family's file names.
+struct ConfigurationReader {
+    typealias Norm = DecoderConfiguration.Norm
+    typealias Activation = DecoderConfiguration.Activation
+    typealias Attention = DecoderConfiguration.Attention
+    typealias Mixture = DecoderConfiguration.Mixture
+    typealias Router = DecoderConfiguration.Router
 
-        init(_ description: ModelDescription) {
-            self.description = description
-            rules = description.architecture.computation
+    /// Sizes beyond this are not a model's; below it, products of two of them do not overflow.
+    static let maximumSize = 1 << 27
+
+    let description: ModelDescription
+    let rules: JSONObject
+
+    init(_ description: ModelDescription) {
+        self.description = description
+        rules = description.architecture.computation
+    }
+
+    func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
+        description.config.failure(code, message)
+    }
+
+    func number(_ key: String) throws -> Double? { try description.config.double(key, description.architecture) }
+
+    func int(_ key: String) throws -> Int? { try description.config.int(key, description.architecture) }
+
+    func size(_ symbol: String) throws -> Int {
+        let value = try description.size(symbol)
+        guard value <= Self.maximumSize else {
+            throw failure(.malformed, "\(symbol) is \(value), which no model has")
         }
+        return value
+    }
 
-        func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
-            description.config.failure(code, message)
+    /// A number under the key that a rule names.
+    func factor(_ rule: String) throws -> Float? {
+        guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
+        return Float(value)
+    }
+
+    func cap(_ rule: String) throws -> Float? {
+        guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
+        guard value > 0 else { throw failure(.malformed, "\(key) is \(value), and must be positive or null") }
+        return Float(value)
+    }
+
+    func norm() throws -> Norm {
+        let key = rules["normEpsilon"]?.string ?? "rms_norm_eps"
+        let epsilon = try number(key) ?? 1e-6
+        guard epsilon >= 0 else { throw failure(.malformed, "\(key) is \(epsilon), and must not be negative") }
+        let kind: Norm.Kind
+        switch rules["norm"]?.string {
+        case nil: kind = .rms
+        case "rms-plus-one": kind = .rmsPlusOne
+        case "layer": kind = .layer
+        default: throw failure(.internalFailure, "the architecture file names a norm that is not known")
         }
+        return Norm(kind: kind, epsilon: Float(epsilon))
+    }
 
-        func number(_ key: String) throws -> Double? { try description.config.double(key, description.architecture) }
-
-        func int(_ key: String) throws -> Int? { try description.config.int(key, description.architecture) }
-
-        func size(_ symbol: String) throws -> Int {
-            let value = try description.size(symbol)
-            guard value <= maximumSize else {
-                throw failure(.malformed, "\(symbol) is \(value), which no model has")
-            }
-            return value
-        }
-
-        /// A number under the key that a rule names.
-        func factor(_ rule: String) throws -> Float? {
-            guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
-            return Float(value)
-        }
-
-        func cap(_ rule: String) throws -> Float? {
-            guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
-            guard value > 0 else { throw failure(.malformed, "\(key) is \(value), and must be positive or null") }
-            return Float(value)
-        }
-
-        func norm() throws -> Norm {
-            let epsilon = try number("rms_norm_eps") ?? 1e-6
-            guard epsilon >= 0 else {
-                throw failure(.malformed, "rms_norm_eps is \(epsilon), and must not be negative")
-            }
-            let kind: Norm.Kind
-            switch rules["norm"]?.string {
-            case nil: kind = .rms
-            case "rms-plus-one": kind = .rmsPlusOne
-            case "layer": kind = .layer
-            default: throw failure(.internalFailure, "the architecture file names a norm that is not known")
-            }
-            return Norm(kind: kind, epsilon: Float(epsilon))
-        }
-
-        func embeddingScale(hidden: Int) throws -> Float {
-            if rules["embeddingScale"]?.string == "sqrt(hidden)" { return Float(hidden).squareRoot() }
-            return try factor("embeddingScale") ?? 1
-        }
-
-        func activation() throws -> Activation {
-            if let rule = rules["activation"]?.object, rule["kind"]?.string == "clamped-swiglu" {
-                let alpha = try rule["alpha"]?.string.flatMap { try number($0) } ?? 1.702
-                let limit = try rule["limit"]?.string.flatMap { try number($0) } ?? 7
-                guard limit > 0 else { throw failure(.malformed, "the limit of the activation must be positive") }
-                return .clampedSwiGLU(alpha: Float(alpha), limit: Float(limit))
-            }
-            for key in description.architecture.activation.keys {
-                switch try description.config.value(key, description.architecture)?.string {
-                case "silu", "swish": return .silu
-                case "gelu_pytorch_tanh": return .geluTanh
-                default: continue
-                }
-            }
-            throw failure(.incompatible, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh")
-        }
-
-        func attention(layers: Int) throws -> Attention {
-            let heads = try size("heads")
-            let keyValueHeads = try size("kv_heads")
-            var latent: Attention.Latent?
-            let keyDimension: Int
-            let valueDimension: Int
-            let rotated: Int
-            if description.architecture.symbolNames.contains("kv_lora_rank") {
-                let queryRank = try int("q_lora_rank")
-                let sizes = Attention.Latent(
-                    queryRank: queryRank == 0 ? nil : queryRank, keyValueRank: try size("kv_lora_rank"),
-                    plain: try size("qk_nope"), rotated: try size("qk_rope"))
-                latent = sizes
-                keyDimension = sizes.plain + sizes.rotated
-                valueDimension = try size("v_dim")
-                rotated = sizes.rotated
-            } else {
-                keyDimension = try size("head_dim")
-                valueDimension = keyDimension
-                rotated = keyDimension
-            }
-            guard heads * keyDimension <= maximumSize, heads * valueDimension <= maximumSize else {
-                throw failure(.malformed, "\(heads) heads of \(keyDimension) values: no model is like that")
-            }
-            var rotary = try RotaryEmbedding(
-                description, dimension: rotated, allowsPartial: rules["partialRotary"]?.bool == true)
-            rotary.isInterleaved = try isInterleaved()
-            return Attention(
-                heads: heads, keyValueHeads: latent == nil ? keyValueHeads : heads, keyDimension: keyDimension,
-                valueDimension: valueDimension, latent: latent,
-                scale: try attentionScale(keyDimension) * (latent == nil ? 1 : rotary.latentScale),
-                softcap: try cap("attentionSoftcap"), windows: try windows(layers: layers), clip: try cap("clip"),
-                rotary: rotary)
-        }
-
-        private func attentionScale(_ keyDimension: Int) throws -> Float {
-            if let factor = try factor("attentionScale") { return factor }
-            if let base = try factor("attentionScaleBase") {
-                guard base > 0 else { throw failure(.malformed, "query_pre_attn_scalar must be positive") }
-                return 1 / base.squareRoot()
-            }
-            return 1 / Float(keyDimension).squareRoot()
-        }
-
-        private func isInterleaved() throws -> Bool {
-            guard rules["rope"]?.string == "interleaved" else { return false }
-            guard let key = rules["ropeInterleavedKey"]?.string else { return true }
-            return try description.config.value(key, description.architecture)?.bool ?? true
-        }
-
-        /// The sliding window of each layer, as the family's configuration class lays them out.
-        private func windows(layers: Int) throws -> [Int?] {
-            let none = [Int?](repeating: nil, count: layers)
-            guard let rule = rules["window"]?.object, let key = rule["key"]?.string, let window = try int(key) else {
-                return none
-            }
-            if let switchKey = rule["when"]?.string,
-                try !description.config.holds(switchKey, description.architecture)
+    func embeddingScale(hidden: Int) throws -> Float {
+        if rules["embeddingScale"]?.string == "sqrt(hidden)" {
+            if let key = rules["embeddingScaleWhen"]?.string,
+                try !description.config.holds(key, description.architecture)
             {
-                return none
+                return 1
             }
-            guard window > 0 else { throw failure(.malformed, "\(key) is \(window), and must be positive or null") }
-            let parts = (rule["layers"]?.string ?? "all").split(separator: ":")
-            if parts[0] == "all" { return [Int?](repeating: window, count: layers) }
-            if let types = description.config.object["layer_types"]?.array {
-                guard types.count >= layers else {
-                    throw failure(.incompatible, "layer_types names \(types.count) layers of \(layers)")
-                }
-                return try types.prefix(layers).map { type in
-                    switch type.string {
-                    case "sliding_attention": window
-                    case "full_attention": nil
-                    default:
-                        throw failure(
-                            .incompatible,
-                            "layer_types has \(escaped(type.serialized())), and moe-tool computes sliding_attention and "
-                                + "full_attention")
-                    }
-                }
-            }
-            let limit = try parts.count > 1 ? int(String(parts[1])) ?? layers : layers
-            return (0..<layers).map { layer in
-                switch parts[0] {
-                case "from": layer >= limit ? window : nil
-                default: layer % 2 == 0 && layer < limit ? window : nil
-                }
+            return Float(hidden).squareRoot()
+        }
+        return try factor("embeddingScale") ?? 1
+    }
+
+    func activation() throws -> Activation {
+        if let rule = rules["activation"]?.object, rule["kind"]?.string == "clamped-swiglu" {
+            let alpha = try rule["alpha"]?.string.flatMap { try number($0) } ?? 1.702
+            let limit = try rule["limit"]?.string.flatMap { try number($0) } ?? 7
+            guard limit > 0 else { throw failure(.malformed, "the limit of the activation must be positive") }
+            return .clampedSwiGLU(alpha: Float(alpha), limit: Float(limit))
+        }
+        for key in description.architecture.activation.keys {
+            switch try description.config.value(key, description.architecture)?.string {
+            case "silu", "swish": return .silu
+            case "gelu_pytorch_tanh": return .geluTanh
+            default: continue
             }
         }
+        throw failure(.incompatible, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh")
+    }
 
-        func mixture() throws -> Mixture {
-            let experts = try size("experts")
-            let topK = try size("top_k")
-            let shared = try description.sizeIfKnown("shared_inner").map { _ in try size("shared_inner") }
-            return Mixture(
-                experts: experts, topK: topK, expertInner: try size("expert_inner"),
-                sharedInner: shared == 0 ? nil : shared, router: try router(experts: experts, topK: topK))
+    func attention(layers: Int) throws -> Attention {
+        let heads = try size("heads")
+        let keyValueHeads = try size("kv_heads")
+        var latent: Attention.Latent?
+        let keyDimension: Int
+        let valueDimension: Int
+        let rotated: Int
+        if description.architecture.symbolNames.contains("kv_lora_rank") {
+            let queryRank = try int("q_lora_rank")
+            let sizes = Attention.Latent(
+                queryRank: queryRank == 0 ? nil : queryRank, keyValueRank: try size("kv_lora_rank"),
+                plain: try size("qk_nope"), rotated: try size("qk_rope"))
+            latent = sizes
+            keyDimension = sizes.plain + sizes.rotated
+            valueDimension = try size("v_dim")
+            rotated = sizes.rotated
+        } else {
+            keyDimension = try size("head_dim")
+            valueDimension = keyDimension
+            rotated = keyDimension
         }
-
-        private func router(experts: Int, topK: Int) throws -> Router {
-            guard let rule = description.architecture.router else {
-                throw failure(.internalFailure, "the architecture file names no router")
-            }
-            let score: Router.Score
-            switch rule.score {
-            case .sigmoid: score = .sigmoid
-            case .softmax: score = rule.selectsBeforeScoring ? .softmaxOfSelected : .softmax
-            case .sparsemixer:
-                let jitter = try rule.jitterKey.flatMap { try number($0) } ?? 0.01
-                guard topK == 2 else {
-                    throw failure(
-                        .incompatible, "a sparse mixer selects 2 experts and num_experts_per_tok is \(topK)")
-                }
-                score = .sparseMixer(threshold: Float(2 * jitter))
-            }
-            var renormalizes = rule.alwaysRenormalizes
-            if let key = rule.renormalizationKey {
-                renormalizes = try description.config.holds(key, description.architecture)
-            }
-            let scale = try rule.scaleKey.flatMap { try number($0) } ?? 1
-            return Router(
-                score: score, renormalizes: renormalizes, scale: Float(scale),
-                groups: try rule.groups.flatMap { try groups($0, experts: experts, topK: topK) })
+        guard heads * keyDimension <= Self.maximumSize, heads * valueDimension <= Self.maximumSize else {
+            throw failure(.malformed, "\(heads) heads of \(keyDimension) values: no model is like that")
         }
+        let types = try layerTypes(layers: layers)
+        let (rotaries, rotaryOfLayer) = try rotaries(types, dimension: rotated)
+        return Attention(
+            heads: heads, keyValueHeads: latent == nil ? keyValueHeads : heads, keyDimension: keyDimension,
+            valueDimension: valueDimension, latent: latent,
+            scale: try attentionScale(keyDimension) * (latent == nil ? 1 : rotaries.first?.latentScale ?? 1),
+            softcap: try cap("attentionSoftcap"), windows: types.map(\.window), chunks: types.map(\.chunk),
+            clip: try cap("clip"), normalizesAfterRotation: rules["queryKeyNorm"]?.string == "after-rotation",
+            rotaries: rotaries, rotaryOfLayer: rotaryOfLayer)
+    }
 
-        private func groups(_ rule: JSONObject, experts: Int, topK: Int) throws -> Router.Groups? {
-            if let condition = rule["when"]?.object, let key = condition["key"]?.string {
-                let method = try description.config.value(key, description.architecture)?.string
-                if method == "greedy" { return nil }
-                guard method == condition["is"]?.string else {
-                    throw failure(
-                        .incompatible, "\(key) is \(escaped(method ?? "missing")), which moe-tool does not compute")
-                }
-            }
-            let count = try rule["count"]?.string.flatMap { try int($0) } ?? 1
-            let kept = try rule["kept"]?.string.flatMap { try int($0) } ?? 1
-            let best = rule["score"]?.string == "max"
-            guard count > 0, kept > 0, kept <= count, experts % count == 0 else {
+    private func attentionScale(_ keyDimension: Int) throws -> Float {
+        if let factor = try factor("attentionScale") { return factor }
+        if let base = try factor("attentionScaleBase") {
+            guard base > 0 else { throw failure(.malformed, "query_pre_attn_scalar must be positive") }
+            return 1 / base.squareRoot()
+        }
+        return 1 / Float(keyDimension).squareRoot()
+    }
+
+    func mixture() throws -> Mixture {
+        let experts = try size("experts")
+        let topK = try size("top_k")
+        let shared = try description.sizeIfKnown("shared_inner").map { _ in try size("shared_inner") }
+        return Mixture(
+            experts: experts, topK: topK, expertInner: try size("expert_inner"),
+            sharedInner: shared == 0 ? nil : shared, router: try router(experts: experts, topK: topK))
+    }
+
+    private func router(experts: Int, topK: Int) throws -> Router {
+        guard let rule = description.architecture.router else {
+            throw failure(.internalFailure, "the architecture file names no router")
+        }
+        let score: Router.Score
+        switch rule.score {
+        case .sigmoid: score = .sigmoid
+        case .softmax: score = rule.selectsBeforeScoring ? .softmaxOfSelected : .softmax
+        case .sparsemixer:
+            let jitter = try rule.jitterKey.flatMap { try number($0) } ?? 0.01
+            guard topK == 2 else {
                 throw failure(
-                    .incompatible, "\(kept) of \(count) groups cannot be chosen from \(experts) experts evenly")
+                    .incompatible, "a sparse mixer selects 2 experts and num_experts_per_tok is \(topK)")
             }
-            if count == 1 { return nil }
-            guard best || experts / count >= 2 else {
-                throw failure(.incompatible, "groups are worth their two best experts, and have \(experts / count)")
-            }
-            guard kept * (experts / count) >= topK else {
-                throw failure(
-                    .incompatible,
-                    "\(topK) experts cannot be chosen from \(kept) groups of \(experts / count)")
-            }
-            return Router.Groups(count: count, kept: kept, score: best ? .best : .topTwo)
+            score = .sparseMixer(threshold: Float(2 * jitter))
         }
+        var renormalizes = rule.alwaysRenormalizes
+        if let key = rule.renormalizationKey {
+            renormalizes = try description.config.holds(key, description.architecture)
+        }
+        let scale = try rule.scaleKey.flatMap { try number($0) } ?? 1
+        return Router(
+            score: score, renormalizes: renormalizes,
+            leastSum: Float(try rule.leastSumKey.flatMap { try number($0) } ?? 0), scale: Float(scale),
+            groups: try rule.groups.flatMap { try groups($0, experts: experts, topK: topK) })
+    }
+
+    private func groups(_ rule: JSONObject, experts: Int, topK: Int) throws -> Router.Groups? {
+        if let condition = rule["when"]?.object, let key = condition["key"]?.string {
+            let method = try description.config.value(key, description.architecture)?.string
+            if method == "greedy" { return nil }
+            guard method == condition["is"]?.string else {
+                throw failure(
+                    .incompatible, "\(key) is \(escaped(method ?? "missing")), which moe-tool does not compute")
+            }
+        }
+        let count = try rule["count"]?.string.flatMap { try int($0) } ?? 1
+        let kept = try rule["kept"]?.string.flatMap { try int($0) } ?? 1
+        let best = rule["score"]?.string == "max"
+        guard count > 0, kept > 0, kept <= count, experts % count == 0 else {
+            throw failure(
+                .incompatible, "\(kept) of \(count) groups cannot be chosen from \(experts) experts evenly")
+        }
+        if count == 1 { return nil }
+        guard best || experts / count >= 2 else {
+            throw failure(.incompatible, "groups are worth their two best experts, and have \(experts / count)")
+        }
+        guard kept * (experts / count) >= topK else {
+            throw failure(
+                .incompatible,
+                "\(topK) experts cannot be chosen from \(kept) groups of \(experts / count)")
+        }
+        return Router.Groups(count: count, kept: kept, score: best ? .best : .topTwo)
     }
 }

@@ -14,10 +14,12 @@ package struct DecoderConfiguration: Sendable {
     package let embeddingScale: Float
     /// The factor on what a block adds to the residual stream.
     package let residualScale: Float
-    /// The logits are divided by it.
-    package let logitsDivisor: Float
+    /// The factor on the logits.
+    package let logitsScale: Float
     /// `cap * tanh(logits / cap)`.
     package let logitsSoftcap: Float?
+    /// Whether attention and network see the same normalised stream, side by side.
+    package let isParallel: Bool
     /// Hidden units of a dense layer's network; nil where no layer has one.
     package let inner: Int?
     /// Nil for a dense model.
@@ -58,9 +60,20 @@ package struct DecoderConfiguration: Sendable {
         package let softcap: Float?
         /// How many tokens, itself among them, a token sees in each layer; nil for all before it.
         package let windows: [Int?]
+        /// Tokens of each layer see those of their own run of this many; nil for no such runs.
+        package let chunks: [Int?]
         /// Queries, keys and values are cut to this magnitude.
         package let clip: Float?
-        package let rotary: RotaryEmbedding
+        /// Whether queries and keys are normalised after they are rotated.
+        package let normalizesAfterRotation: Bool
+        /// The ways that layers rotate, and which of them each layer has.
+        package let rotaries: [RotaryEmbedding]
+        package let rotaryOfLayer: [Int]
+
+        /// Sines and cosines of positions `start ..< start + count` for every layer.
+        func rotaryTables(from start: Int, count: Int) -> RotaryTables {
+            RotaryTables(tables: rotaries.map { $0.table(from: start, count: count) }, ofLayer: rotaryOfLayer)
+        }
 
         /// Multi-head latent attention (DeepSeek-AI 2024, 2405.04434, section 2.1).
         package struct Latent: Sendable {
@@ -106,6 +119,8 @@ package struct DecoderConfiguration: Sendable {
         package let score: Score
         /// Whether the selected gates are divided by their sum.
         package let renormalizes: Bool
+        /// The least that they are divided by.
+        package let leastSum: Float
         /// The factor on the gates.
         package let scale: Float
         package let groups: Groups?

@@ -74,8 +74,8 @@ struct DecoderLayer {
         }
         let middle = sum(stream, added, workers)
         tape?.middle = wishes.keeps ? middle : nil
-        // Network.
-        input = middle
+        // Network: of what the attention left, or beside it of what the attention saw.
+        if !configuration.isParallel { input = middle }
         if let weights = parameters.feedForwardNorm {
             let norm = normalization(weights)
             tape?.feedForwardStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
@@ -159,9 +159,12 @@ struct DecoderLayer {
         }
         if endsAtRouter { return output }
         let middleSlope = output.copy()
-        add(
-            inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope,
-            workers)
+        let beside = configuration.isParallel ? inputSlope.copy() : nil
+        if beside == nil {
+            add(
+                inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope,
+                workers)
+        }
         // Attention.
         slope = scaled(middleSlope, workers)
         if let weights = parameters.attentionOutputNorm, let given = tape.attentionOutput,
@@ -170,6 +173,7 @@ struct DecoderLayer {
             slope = through(weights, given, statistics, slope, workers)
         }
         attention.backward(slope, attended, shape, rotary, into: inputSlope, workers)
+        if let beside { ctransformer_add_scaled(inputSlope.values, beside.values, 1, beside.count) }
         add(
             inputSlope, through: parameters.attentionNorm, tape.entering, tape.attentionStatistics, to: middleSlope,
             workers)

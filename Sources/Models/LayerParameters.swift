@@ -41,6 +41,8 @@ package struct AttentionParameters {
     package let queryNorm: NormWeights?
     package let keyNorm: NormWeights?
     package let sinks: VectorWeights?
+    /// The projection whose sigmoid multiplies the heads' output; nil for none.
+    package let gate: Linear?
     package let output: Linear
 }
 

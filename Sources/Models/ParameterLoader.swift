@@ -122,7 +122,7 @@ final class ParameterLoader {
         // `post_attention_layernorm` stands before the network, unless the network's output has a norm as well: it is
         // then the attention's output that it normalises.
         let normalizesOutputs = has(.postFeedForwardNorm, layer)
-        let afterAttention = try norm(.postAttentionNorm, bias: .postAttentionNormBias, layer)
+        let afterAttention = try normIfThere(.postAttentionNorm, bias: .postAttentionNormBias, layer)
         return LayerParameters(
             layer: layer,
             attentionNorm: try normIfThere(.inputNorm, bias: .inputNormBias, layer),
@@ -153,6 +153,7 @@ final class ParameterLoader {
             projections: projections, queryNorm: try normIfThere(.queryNorm, layer),
             keyNorm: try normIfThere(.keyNorm, layer),
             sinks: try vectorIfThere(.sinks, layer),
+            gate: has(.attentionGate, layer) ? try linear([(.attentionGate, nil)], layer) : nil,
             output: try linear([(.output, .outputBias)], layer))
     }
 
@@ -187,7 +188,9 @@ final class ParameterLoader {
             correction: try vectorIfThere(.routerCorrectionBias, layer),
             experts: experts,
             shared: has(.sharedExpertGate, layer)
-                ? try network(layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown), biases: nil) : nil,
+                ? try network(
+                    layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown),
+                    biases: (.sharedExpertGateBias, .sharedExpertUpBias, .sharedExpertDownBias)) : nil,
             sharedGate: has(.sharedExpertRouter, layer) ? try linear([(.sharedExpertRouter, nil)], layer) : nil)
     }
 }

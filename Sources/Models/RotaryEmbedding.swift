@@ -15,10 +15,25 @@ package struct RotaryEmbedding: Sendable {
     /// What latent attention multiplies its scores by where the context is stretched.
     package let latentScale: Float
 
+    /// How queries grow with their position; nil for not at all.
+    package var temperature: Temperature?
+
     private let theta: Double
     private let scaling: Scaling
     /// The length beyond which `dynamic` stretches.
     private let maximumLength: Double
+
+    /// Queries at position p are multiplied by `1 + beta * ln(1 + floor((p + offset) / length))`, so that attention stays
+    /// as sharp over long texts (Nakanishi 2025, 2501.19399, as Llama 4 and Ministral 3 have it).
+    package struct Temperature: Sendable {
+        let beta: Double
+        let length: Double
+        let offset: Int
+
+        func factor(_ position: Int) -> Float {
+            Float(1 + beta * log(1 + (Double(position + offset) / length).rounded(.down)))
+        }
+    }
 
     private enum Scaling: Sendable {
         case none
@@ -30,13 +45,24 @@ package struct RotaryEmbedding: Sendable {
         case yarn(factor: Double, low: Double, high: Double)
     }
 
+    /// No rotation: attention without positions.
+    init(withoutPositions temperature: Temperature?) {
+        dimension = 0
+        magnitude = 1
+        latentScale = 1
+        theta = 1
+        scaling = .none
+        maximumLength = 1
+        self.temperature = temperature
+    }
+
     /// - Parameters:
+    ///   - parameters: `rope_type`, `rope_theta` and what the type needs.
     ///   - dimension: values of a head that have a position.
     ///   - allowsPartial: whether the family rotates only `partial_rotary_factor` of them.
     /// - Throws: `CheckpointError` for numbers that give no frequencies, and types that are not computed.
-    init(_ description: ModelDescription, dimension: Int, allowsPartial: Bool) throws {
+    init(_ description: ModelDescription, _ parameters: JSONObject, dimension: Int, allowsPartial: Bool) throws {
         let config = description.config
-        let parameters = try config.ropeParameters(description.architecture) ?? JSONObject()
         func number(_ key: String) throws -> Double? {
             guard let value = parameters[key], !value.isNull else { return nil }
             guard let number = value.double, number.isFinite else {
@@ -98,6 +124,9 @@ package struct RotaryEmbedding: Sendable {
                 magnitude = mscale(factor, 1)
             }
             if all != 0 { latentScale = mscale(factor, all) * mscale(factor, all) }
+            if let beta = try number("llama_4_scaling_beta"), beta != 0 {
+                temperature = Temperature(beta: beta, length: original, offset: 0)
+            }
             let size = Double(self.dimension)
             let base = theta
             guard base != 1 else { throw config.failure(.malformed, "rope_theta is 1, which gives one frequency") }
@@ -157,7 +186,8 @@ package struct RotaryEmbedding: Sendable {
         let pairs = dimension / 2
         let table = RotaryTable(
             cosines: Matrix(rows: count, columns: pairs), sines: Matrix(rows: count, columns: pairs),
-            isInterleaved: isInterleaved)
+            isInterleaved: isInterleaved,
+            queryFactors: temperature.map { temperature in (start..<start + count).map { temperature.factor($0) } })
         for position in 0..<count {
             for pair in 0..<pairs {
                 let angle = Float(start + position) * angles[pair]
@@ -174,14 +204,25 @@ struct RotaryTable {
     let cosines: Matrix
     let sines: Matrix
     let isInterleaved: Bool
+    /// The factor on each position's queries; nil for none.
+    let queryFactors: [Float]?
 
     /// Rotates the first values of each of `heads` parts of a row, which lie `stride` apart, by the row's position; back
     /// with `sign` -1 (times the magnitude, as the gradient asks for).
     func rotate(_ row: UnsafeMutablePointer<Float>, position: Int, heads: Int, stride: Int, sign: Float = 1) {
+        guard cosines.columns > 0 else { return }
         for head in 0..<heads {
             ctransformer_rotate(
                 row + head * stride, cosines.row(position), sines.row(position), cosines.columns, sign,
                 isInterleaved ? 1 : 0)
         }
     }
+}
+
+/// The tables of a pass: one for each way that layers rotate.
+struct RotaryTables {
+    let tables: [RotaryTable]
+    let ofLayer: [Int]
+
+    subscript(layer: Int) -> RotaryTable { tables[ofLayer[layer]] }
 }

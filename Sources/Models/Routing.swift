@@ -115,7 +115,7 @@ package struct RouterRule: Sendable {
             for slot in gates.indices { gates[slot] *= configuration.scale / sum }
             return
         }
-        let sum = configuration.renormalizes ? gates.reduce(0, +) + 1e-20 : 1
+        let sum = configuration.renormalizes ? max(gates.reduce(0, +) + 1e-20, configuration.leastSum) : 1
         for slot in gates.indices { gates[slot] *= configuration.scale / sum }
     }
 
@@ -239,7 +239,11 @@ package struct RouterRule: Sendable {
             var mean: Float = 0
             if configuration.renormalizes {
                 sum = slots.reduce(Float(1e-20)) { $0 + scores[Int(decision.selected[$1])] }
-                mean = slots.reduce(Float(0)) { $0 + slopes[$1] * scores[Int(decision.selected[$1])] / sum }
+                if sum > configuration.leastSum {
+                    mean = slots.reduce(Float(0)) { $0 + slopes[$1] * scores[Int(decision.selected[$1])] / sum }
+                } else {
+                    sum = configuration.leastSum
+                }
             }
             // The gradient of the selected scores, then that of the logits.
             var shared: Float = 0

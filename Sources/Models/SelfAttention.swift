@@ -1,4 +1,5 @@
 import CPlatform
+import Glibc
 import Numerics
 
 /// What sequences a layer's rows are.
@@ -61,6 +62,9 @@ final class AttentionTape {
     var unclipped: Matrix?
     /// Of latent attention.
     var latent: LatentTape?
+    /// The output's gate, and the heads' output times it; nil where there is none.
+    var gate: Matrix?
+    var gated: Matrix?
 
     init(input: Matrix, query: Matrix, key: Matrix, value: Matrix, context: Matrix, logsums: Matrix) {
         self.input = input
@@ -83,7 +87,7 @@ struct SelfAttention {
         AttentionCore(
             sequences: shape.count, queries: shape.length, keys: shape.past + shape.length, heads: configuration.heads,
             keyValueHeads: configuration.keyValueHeads, scale: configuration.scale, softcap: configuration.softcap,
-            window: configuration.windows[layer], sinks: parameters.sinks?.values)
+            window: configuration.windows[layer], chunk: configuration.chunks[layer], sinks: parameters.sinks?.values)
     }
 
     var queryColumns: Range<Int> { 0..<configuration.heads * configuration.keyDimension }
@@ -127,6 +131,7 @@ struct SelfAttention {
         keeps: Bool, _ workers: Workers
     ) -> (output: Matrix, tape: AttentionTape?) {
         let stacked = projection.forward(input, workers)
+        if configuration.normalizesAfterRotation { rotate(stacked, shape, rotary, sign: 1, workers) }
         let raw = keeps && (parameters.queryNorm != nil || parameters.keyNorm != nil) ? stacked.copy() : nil
         var queryStatistics: Matrix?
         var keyStatistics: Matrix?
@@ -142,7 +147,8 @@ struct SelfAttention {
         }
         let unclipped = keeps && configuration.clip != nil ? stacked.copy() : nil
         if let limit = configuration.clip { clip(stacked, limit) }
-        rotate(stacked, shape, rotary, sign: 1, workers)
+        if !configuration.normalizesAfterRotation { rotate(stacked, shape, rotary, sign: 1, workers) }
+        scaleQueries(stacked, shape, rotary)
         let context = Matrix(rows: input.rows, columns: configuration.heads * configuration.valueDimension)
         let logsums = keeps ? Matrix(rows: input.rows, columns: configuration.heads) : nil
         let dimension = configuration.valueDimension
@@ -158,10 +164,14 @@ struct SelfAttention {
                 heads(stacked, from: 0), heads(stacked, from: keyColumns.lowerBound),
                 heads(stacked, from: valueColumns.lowerBound), into: out, logsums: logsums, workers)
         }
-        let output = parameters.output.forward(context, workers)
+        let gate = parameters.gate.map { sigmoid($0.forward(input, workers), workers) }
+        let gated = gate.map { product($0, context, workers) }
+        let output = parameters.output.forward(gated ?? context, workers)
         guard let logsums else { return (output, nil) }
         let tape = AttentionTape(
             input: input, query: stacked, key: stacked, value: stacked, context: context, logsums: logsums)
+        tape.gate = gate
+        tape.gated = gated
         tape.raw = raw
         tape.queryStatistics = queryStatistics
         tape.keyStatistics = keyStatistics
@@ -187,13 +197,61 @@ struct SelfAttention {
         }
     }
 
+    /// Multiplies each position's queries by its factor, where there is one; so its gradient.
+    private func scaleQueries(_ stacked: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable) {
+        guard let factors = rotary.queryFactors else { return }
+        for row in 0..<stacked.rows {
+            let queries = stacked.row(row)
+            ctransformer_scale(queries, queries, factors[row % shape.length], queryColumns.count)
+        }
+    }
+
+    /// `1 / (1 + exp(-x))`, in place.
+    private func sigmoid(_ matrix: Matrix, _ workers: Workers) -> Matrix {
+        workers.forEachRange(of: matrix.rows, size: 16) { rows in
+            let values = UnsafeMutableBufferPointer(
+                start: matrix.row(rows.lowerBound), count: rows.count * matrix.columns)
+            for i in values.indices { values[i] = 1 / (1 + expf(-values[i])) }
+        }
+        return matrix
+    }
+
+    private func product(_ a: Matrix, _ b: Matrix, _ workers: Workers) -> Matrix {
+        let result = Matrix(rows: a.rows, columns: a.columns)
+        workers.forEachRange(of: a.rows, size: 16) { rows in
+            let first = rows.lowerBound * a.columns
+            for i in first..<first + rows.count * a.columns { result.values[i] = a.values[i] * b.values[i] }
+        }
+        return result
+    }
+
+    /// The gradient of the heads' output before its gate, in place of the gated output's.
+    ///
+    /// - Returns: what the gate adds to the input's gradient.
+    private func gateBackward(
+        _ projection: Linear, _ gate: Matrix, _ gradient: Matrix, _ tape: AttentionTape, _ workers: Workers
+    ) -> Matrix {
+        let slope = Matrix(rows: gate.rows, columns: gate.columns)
+        workers.forEachRange(of: gate.rows, size: 16) { rows in
+            let first = rows.lowerBound * gate.columns
+            for i in first..<first + rows.count * gate.columns {
+                let share = gate.values[i]
+                slope.values[i] = gradient.values[i] * tape.context.values[i] * share * (1 - share)
+                gradient.values[i] *= share
+            }
+        }
+        let result = Matrix(rows: tape.input.rows, columns: tape.input.columns)
+        projection.backward(slope.span, input: tape.input.span, into: result.span, workers)
+        return result
+    }
+
     /// The gradient of the input, added to `target` where it is given.
     func backward(
         _ output: Matrix, _ tape: AttentionTape, _ shape: SequenceShape, _ rotary: RotaryTable, into target: Matrix,
         _ workers: Workers
     ) {
         let context = Matrix(rows: output.rows, columns: tape.context.columns)
-        parameters.output.backward(output.span, input: tape.context.span, into: context.span, workers)
+        parameters.output.backward(output.span, input: (tape.gated ?? tape.context).span, into: context.span, workers)
         switch parameters.projections {
         case .grouped(let projection):
             groupedBackward(projection, context, tape, shape, rotary, into: target, workers)
@@ -207,6 +265,9 @@ struct SelfAttention {
         into target: Matrix, _ workers: Workers
     ) {
         let stacked = tape.query
+        let gateSlope = tape.gate.flatMap { gate in
+            parameters.gate.map { gateBackward($0, gate, context, tape, workers) }
+        }
         let gradient = Matrix(zeros: stacked.rows, stacked.columns)
         let dimension = configuration.valueDimension
         func contextHeads(_ matrix: Matrix) -> HeadSpan {
@@ -218,7 +279,8 @@ struct SelfAttention {
             dOut: contextHeads(context), dQuery: heads(gradient, from: 0),
             dKey: heads(gradient, from: keyColumns.lowerBound), dValue: heads(gradient, from: valueColumns.lowerBound),
             sinkGradient: parameters.sinks?.gradient, workers)
-        rotate(gradient, shape, rotary, sign: -1, workers)
+        scaleQueries(gradient, shape, rotary)
+        if !configuration.normalizesAfterRotation { rotate(gradient, shape, rotary, sign: -1, workers) }
         if let limit = configuration.clip, let unclipped = tape.unclipped {
             for i in 0..<gradient.count where abs(unclipped.values[i]) > limit { gradient.values[i] = 0 }
         }
@@ -233,6 +295,8 @@ struct SelfAttention {
                     into: gradient.span(columns: columns), replaces: true, workers)
             }
         }
+        if configuration.normalizesAfterRotation { rotate(gradient, shape, rotary, sign: -1, workers) }
         projection.backward(gradient.span, input: tape.input.span, into: target.span, workers)
+        if let gateSlope { ctransformer_add_scaled(target.values, gateSlope.values, 1, target.count) }
     }
 }

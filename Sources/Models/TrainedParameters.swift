@@ -73,6 +73,7 @@ extension Decoder {
             append(sinks.role, sinks.values, sinks.gradient, isMatrix: false, &result)
             keep(sinks, sinks.role, trains)
         }
+        if let gate = attention.gate { prepare(gate, isTrained, &result) }
         prepare(attention.output, isTrained, &result)
         for norm in [layer.feedForwardNorm, layer.feedForwardOutputNorm] {
             if let norm { prepare(norm, isTrained, &result) }

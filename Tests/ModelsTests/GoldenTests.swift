@@ -33,7 +33,10 @@ import Testing
         try decoder.backward(tape, slope)
         let gradients = try decoder.namedGradients(parameters)
         let names = Set(gradients.map(\.name))
-        for name in golden.names where name.hasPrefix("grad.") { #expect(names.contains(String(name.dropFirst(5)))) }
+        for name in golden.names where name.hasPrefix("grad.") && !name.hasSuffix(".expert_bias") {
+            // A correction bias has no gradient; where a family calls it otherwise, the file has the bias itself.
+            #expect(names.contains(String(name.dropFirst(5))))
+        }
         for (name, _, values) in gradients {
             // transformers' models have no biases that their configuration does not ask for.
             guard let expected = try golden.values("grad.\(name)") else { continue }
