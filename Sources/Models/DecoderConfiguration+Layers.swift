@@ -171,7 +171,9 @@ extension ConfigurationReader {
             let beta = try rule["beta"]?.string.flatMap({ try number($0) }),
             let length = try rule["length"]?.string.flatMap({ try number($0) })
         else { return nil }
-        guard length > 0 else { throw failure(.malformed, "the length of the attention's temperature must be positive") }
+        guard length > 0 else {
+            throw failure(.malformed, "the length of the attention's temperature must be positive")
+        }
         return RotaryEmbedding.Temperature(beta: beta, length: length, offset: 1)
     }
 
