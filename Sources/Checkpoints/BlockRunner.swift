@@ -114,7 +114,7 @@ final class BlockRunner: Sendable {
         for (tensor, range) in needed {
             try loaded.load(tensor, range)
             guard tensor.info.dtype.isConvertible, let data = loaded.bytes(tensor, range) else { continue }
-            let count = nonFiniteCount(data, tensor.info.dtype)
+            let count = try nonFiniteCount(data, tensor.info.dtype)
             if count > 0 {
                 bad = (tensor, count)
                 nonfinite.withLock {

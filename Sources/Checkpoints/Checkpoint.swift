@@ -92,12 +92,7 @@ public struct Checkpoint: Sendable {
         for (role, tensor) in self.table {
             guard tensor.dtype.isFloatingPoint, tensor.dtype != dtype else { continue }
             if keepsF32.contains(role), tensor.dtype == .f32 { continue }
-            guard tensor.dtype.isConvertible else {
-                throw CheckpointError(
-                    .incompatible,
-                    message: "\(role) is \(tensor.dtype.rawValue), which cannot be converted to "
-                        + "\(dtype.rawValue)")
-            }
+            try tensor.checkComputable(as: "\(role)")
             table[role]?.dtype = dtype
         }
         let result = Checkpoint(

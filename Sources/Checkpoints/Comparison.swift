@@ -48,6 +48,7 @@ package enum Comparison {
                 let comparable = firstInfo.dtype.isConvertible && secondInfo.dtype.isConvertible
                 var difference = Difference()
                 difference.isIdentical = false
+                difference.isOfBytes = !comparable
                 if comparable { difference = try .between(first, second, isCancelled: isCancelled) }
                 return ComparedTensor(
                     name: name,

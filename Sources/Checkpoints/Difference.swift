@@ -11,6 +11,8 @@ package struct Difference: Sendable, Equatable {
     package var maximumRelative: Double = 0
     /// Elements that differ.
     package var count = 0
+    /// Whether they are of a type that has no values here, so that only their bytes could be compared.
+    package var isOfBytes = false
 
     package init() {}
 
@@ -19,10 +21,11 @@ package struct Difference: Sendable, Equatable {
         maximumAbsolute = Self.larger(maximumAbsolute, other.maximumAbsolute)
         maximumRelative = Self.larger(maximumRelative, other.maximumRelative)
         count += other.count
+        isOfBytes = isOfBytes || other.isOfBytes
     }
 
     /// NaN is the largest of all: it must not be lost among numbers.
-    private static func larger(_ a: Double, _ b: Double) -> Double {
+    static func larger(_ a: Double, _ b: Double) -> Double {
         if a.isNaN || b.isNaN { return .nan }
         return max(a, b)
     }
@@ -43,7 +46,7 @@ package struct Difference: Sendable, Equatable {
             try evaluator.withBytes(of: a, rows: rows) { first, _ in
                 try evaluator.withBytes(of: b, rows: rows) { second, _ in
                     if a.dtype == b.dtype, first.elementsEqual(second) { return }
-                    result.merge(values(first, a.dtype, second, b.dtype, count: rows.count * a.columns))
+                    result.merge(try values(first, a.dtype, second, b.dtype, count: rows.count * a.columns))
                 }
             }
         }
@@ -53,19 +56,24 @@ package struct Difference: Sendable, Equatable {
     private static func values(
         _ first: UnsafeRawBufferPointer, _ firstType: DType, _ second: UnsafeRawBufferPointer, _ secondType: DType,
         count: Int
-    ) -> Difference {
+    ) throws -> Difference {
         var result = Difference()
         result.isIdentical = false
         guard firstType.isConvertible, secondType.isConvertible else {
-            result.count = zip(first, second).reduce(0) { $0 + ($1.0 == $1.1 ? 0 : 1) }
+            result.isOfBytes = true
+            let size = count > 0 ? max(min(first.count, second.count) / count, 1) : 1
+            result.count = (0..<count).reduce(0) { sum, index in
+                let range = index * size..<(index + 1) * size
+                return sum + (first[range].elementsEqual(second[range]) ? 0 : 1)
+            }
             result.maximumAbsolute = .nan
             result.maximumRelative = .nan
             return result
         }
-        withScratch(of: Float.self, count: count) { a in
-            withScratch(of: Float.self, count: count) { b in
-                widen(first, firstType, into: a)
-                widen(second, secondType, into: b)
+        try withScratch(of: Float.self, count: count) { a in
+            try withScratch(of: Float.self, count: count) { b in
+                try widen(first, firstType, into: a)
+                try widen(second, secondType, into: b)
                 for i in 0..<count where a[i] != b[i] {
                     if a[i].isNaN, b[i].isNaN { continue }
                     result.count += 1

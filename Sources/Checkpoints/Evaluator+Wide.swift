@@ -22,7 +22,7 @@ extension Evaluator {
                     let part = UnsafeMutableBufferPointer(rebasing: values[0..<range.count * matrix.columns])
                     try evaluateWide(matrix.expression, rows: range, columns: matrix.columns, into: part)
                     let offset = (start - rows.lowerBound) * width
-                    overflowed += narrow(
+                    overflowed += try narrow(
                         UnsafeBufferPointer(part), to: matrix.dtype,
                         into: UnsafeMutableRawBufferPointer(rebasing: raw[offset..<offset + range.count * width]))
                 }
@@ -37,7 +37,8 @@ extension Evaluator {
     ) throws {
         switch expression {
         case .source(let tensor, let view):
-            try withElements(of: tensor, view, rows: rows) { widen($0, tensor.info.dtype, into: out) }
+            try tensor.checkComputable()
+            try withElements(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
         case .scaled(let x, let factor):
             try evaluateWide(x, rows: rows, columns: columns, into: out)
             for i in out.indices { out[i] *= Double(factor) }

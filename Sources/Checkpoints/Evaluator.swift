@@ -96,7 +96,7 @@ package struct Evaluator {
             try evaluate(matrix.expression, rows: rows, columns: matrix.columns, into: values)
             return try withScratch(of: UInt8.self, count: count * (matrix.dtype.bits / 8)) { bytes in
                 let raw = UnsafeMutableRawBufferPointer(bytes)
-                let overflowed = narrow(UnsafeBufferPointer(values), to: matrix.dtype, into: raw)
+                let overflowed = try narrow(UnsafeBufferPointer(values), to: matrix.dtype, into: raw)
                 return try body(UnsafeRawBufferPointer(raw), overflowed)
             }
         }
@@ -108,7 +108,8 @@ package struct Evaluator {
     ) throws {
         switch expression {
         case .source(let tensor, let view):
-            try withElements(of: tensor, view, rows: rows) { widen($0, tensor.info.dtype, into: out) }
+            try tensor.checkComputable()
+            try withElements(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
         case .values(let values):
             try copy(values, rows: rows, columns: columns, into: out)
         case .whole(let values, _):

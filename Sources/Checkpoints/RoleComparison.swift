@@ -42,7 +42,7 @@ package struct RoleComparison: Sendable {
             let members = results.filter { $0.group == group }
             guard !members.isEmpty else { continue }
             let identical = members.filter(\.difference.isIdentical).count
-            let largest = members.map(\.difference.maximumAbsolute).max() ?? 0
+            let largest = members.map(\.difference.maximumAbsolute).reduce(0, Difference.larger)
             let what = group == .carried ? "identical" : "the dense network's"
             rows.append(
                 Row(
@@ -58,7 +58,7 @@ package struct RoleComparison: Sendable {
                 "\(result.role): \(result.difference.count) values differ, at most "
                     + "\(numberText(result.difference.maximumAbsolute)) absolute"
             } + plan.missing.map { "\($0): the dense checkpoint has none" }
-        maximumAbsolute = results.map(\.difference.maximumAbsolute).max() ?? 0
+        maximumAbsolute = results.map(\.difference.maximumAbsolute).reduce(0, Difference.larger)
         let same = differences.isEmpty
         isExact = same && plan.gateProblem == nil
         if !same {

@@ -56,8 +56,12 @@ package struct WritePlan: Sendable {
 
     /// Lays tensors out in shards of at most `shardLimit` bytes, as Hugging Face's libraries cut and name them.
     ///
-    /// - Throws: `SafetensorsError` where a name or size cannot be written.
+    /// - Throws: `SafetensorsError` where a name or size cannot be written, `CheckpointError` where a tensor would be
+    ///   computed from what has no values.
     package init(tensors: [DiskTensor], shardLimit: Int) throws {
+        for tensor in tensors {
+            for (matrix, _) in tensor.placements { try matrix.checkWritable(as: tensor.name) }
+        }
         let sizes = try tensors.map { try $0.shape.byteCount(of: $0.dtype) }
         let shards = ShardIndex.assignShards(sizes: sizes, limit: shardLimit)
         let names = ShardIndex.shardNames(count: shards.count)

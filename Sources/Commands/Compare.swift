@@ -87,6 +87,12 @@ struct Compare: AsyncParsableCommand {
         let b = try ShardedTensors.open(resolveModelPath(second))
         let results = try await Comparison.byName(a, b, threads: threads, isCancelled: isCancelled)
         let different = results.filter { !$0.isIdentical }
+        if tolerance != nil, let other = different.first(where: \.isOfBytes) {
+            let info = [a, b].lazy.compactMap { $0.lookup(other.name) }.first { !$0.info.dtype.isConvertible }
+            if let (file, info) = info {
+                throw CheckpointError.uncomputable(info.dtype, file: file.path, tensor: info.name)
+            }
+        }
         let document: JSONObject = [
             "identical": .bool(different.isEmpty), "tensors": JSON(results.count),
             "different": .array(different.map { .object($0.json) }),
@@ -173,6 +179,14 @@ struct Compare: AsyncParsableCommand {
 }
 
 extension ComparedTensor {
+    /// Whether it differs in elements that no tolerance can be applied to.
+    fileprivate var isOfBytes: Bool {
+        switch outcome {
+        case .dtypeDiffers(_, _, let difference), .compared(let difference): difference.isOfBytes
+        case .onlyInFirst, .onlyInSecond, .shapeDiffers: false
+        }
+    }
+
     fileprivate var text: String {
         switch outcome {
         case .onlyInFirst: "only in the first"
@@ -206,6 +220,9 @@ extension ComparedTensor {
 extension Difference {
     fileprivate var text: String {
         if isIdentical { return "identical" }
+        if isOfBytes {
+            return count == 0 ? "not comparable by value" : "\(count) elements differ, of a type without values"
+        }
         if count == 0 { return "equal values, different bytes" }
         return "\(count) values differ: at most \(numberText(maximumAbsolute)) absolute, "
             + "\(numberText(maximumRelative)) relative"

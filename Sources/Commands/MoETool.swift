@@ -2,6 +2,7 @@ public import ArgumentParser
 import CPlatform
 import Checkpoints
 import Glibc
+import Numerics
 import Safetensors
 import Tokenizers
 import Transforms
@@ -88,6 +89,9 @@ private struct Failure {
             case .invalidArgument: exitCode = 2
             default: exitCode = 3
             }
+        case let error as ConversionError:
+            message = error.description
+            exitCode = 4
         case let error as TokenizerError:
             message = error.description
             exitCode = 4

@@ -38,6 +38,7 @@ package final class Decoder {
     /// - Throws: `CheckpointError` for a configuration that gives no model, and families or parts that are not computed.
     package init(_ checkpoint: Checkpoint, workers: Workers, memory: Int? = nil, topK: Int? = nil) throws {
         useSingleThreadedBLAS()
+        try checkpoint.checkComputable()
         self.checkpoint = checkpoint
         self.workers = workers
         configuration = try DecoderConfiguration(checkpoint.description)

@@ -35,7 +35,9 @@ final class ParameterLoader {
             let block = first..<min(rows.upperBound, first + rowsPerBlock)
             let out = UnsafeMutableBufferPointer(
                 start: target + (first - rows.lowerBound) * tensor.columns, count: block.count * tensor.columns)
-            try evaluator.withBytes(of: tensor, rows: block) { bytes, _ in widen(bytes, tensor.dtype, into: out) }
+            try evaluator.withBytes(of: tensor, rows: block) { bytes, _ in
+                try widen(bytes, tensor.dtype, into: out)
+            }
             first = block.upperBound
         }
     }

@@ -6,17 +6,29 @@ extension DType {
     package var isConvertible: Bool {
         switch self {
         case .f64, .f32, .f16, .bf16, .f8E4M3, .f8E5M2: true
-        default: false
+        case .bool, .u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64, .c64: false
+        case .f4, .f6E2M3, .f6E3M2, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ: false
         }
     }
+}
+
+/// Arithmetic on elements of a type that has no values here: they can only be copied.
+package struct ConversionError: Error, CustomStringConvertible {
+    package let dtype: DType
+
+    package var description: String { "values of \(dtype.rawValue) cannot be computed with, only copied" }
 }
 
 /// Reads little-endian floating-point values into F32; exact but for F64, which is rounded to the nearest.
 ///
 /// - Parameters:
 ///   - source: the values, at any alignment; bytes beyond the target's count are not read.
-///   - dtype: a type that `isConvertible`; the target is left as it is for any other.
-package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Float>) {
+///   - dtype: a type that `isConvertible`.
+/// - Throws: `ConversionError` for any other type; the target would hold whatever the memory held.
+package func widen(
+    _ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Float>
+) throws(ConversionError) {
+    guard dtype.isConvertible else { throw ConversionError(dtype: dtype) }
     let count = min(target.count, source.count / max(dtype.bits / 8, 1))
     guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return }
     switch dtype {
@@ -30,7 +42,9 @@ package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target
         for i in 0..<count { to[i] = Float(from.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)) }
     case .f8E4M3: lookUp(from, to, count, Float8.e4m3.table)
     case .f8E5M2: lookUp(from, to, count, Float8.e5m2.table)
-    default: break
+    case .bool, .u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64, .c64, .f4, .f6E2M3, .f6E3M2, .f8E8M0, .f8E4M3FNUZ,
+        .f8E5M2FNUZ:
+        throw ConversionError(dtype: dtype)
     }
 }
 
@@ -46,9 +60,11 @@ private func lookUp(_ from: UnsafeRawPointer, _ to: UnsafeMutablePointer<Float>,
 /// PyTorch does.
 ///
 /// - Returns: how many finite values did so.
+/// - Throws: `ConversionError` for a type that is not `isConvertible`.
 package func narrow(
     _ source: UnsafeBufferPointer<Float>, to dtype: DType, into target: UnsafeMutableRawBufferPointer
-) -> Int {
+) throws(ConversionError) -> Int {
+    guard dtype.isConvertible else { throw ConversionError(dtype: dtype) }
     let count = min(source.count, target.count / max(dtype.bits / 8, 1))
     guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return 0 }
     var overflowed = 0
@@ -69,13 +85,17 @@ package func narrow(
         overflowed = Int(over)
     case .f8E4M3: overflowed = Float8.e4m3.narrow(from, to, count)
     case .f8E5M2: overflowed = Float8.e5m2.narrow(from, to, count)
-    default: break
+    case .bool, .u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64, .c64, .f4, .f6E2M3, .f6E3M2, .f8E8M0, .f8E4M3FNUZ,
+        .f8E5M2FNUZ:
+        throw ConversionError(dtype: dtype)
     }
     return overflowed
 }
 
 /// Values that are NaN or infinite.
-package func nonFiniteCount(_ source: UnsafeRawBufferPointer, _ dtype: DType) -> Int {
+///
+/// - Throws: `ConversionError` for a type that is not `isConvertible`.
+package func nonFiniteCount(_ source: UnsafeRawBufferPointer, _ dtype: DType) throws(ConversionError) -> Int {
     guard let from = source.baseAddress else { return 0 }
     var count = 0
     switch dtype {
@@ -88,7 +108,9 @@ package func nonFiniteCount(_ source: UnsafeRawBufferPointer, _ dtype: DType) ->
         }
     case .f8E4M3: for byte in source { count &+= byte & 0x7F == 0x7F ? 1 : 0 }
     case .f8E5M2: for byte in source { count &+= byte & 0x7C == 0x7C ? 1 : 0 }
-    default: break
+    case .bool, .u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64, .c64, .f4, .f6E2M3, .f6E3M2, .f8E8M0, .f8E4M3FNUZ,
+        .f8E5M2FNUZ:
+        throw ConversionError(dtype: dtype)
     }
     return count
 }

@@ -5,8 +5,12 @@ package import Safetensors
 ///
 /// - Parameters:
 ///   - source: the values, at any alignment; bytes beyond the target's count are not read.
-///   - dtype: a type that `isConvertible`; the target is left as it is for any other.
-package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Double>) {
+///   - dtype: a type that `isConvertible`.
+/// - Throws: `ConversionError` for any other type.
+package func widen(
+    _ source: UnsafeRawBufferPointer, _ dtype: DType, into target: UnsafeMutableBufferPointer<Double>
+) throws(ConversionError) {
+    guard dtype.isConvertible else { throw ConversionError(dtype: dtype) }
     let count = min(target.count, source.count / max(dtype.bits / 8, 1))
     guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return }
     switch dtype {
@@ -14,12 +18,13 @@ package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target
     case .f32: cplatform_f32_to_f64(from, to, count)
     case .bf16: cplatform_bf16_to_f64(from, to, count)
     default:
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: min(count, 4096)) { scratch in
+        try withUnsafeTemporaryAllocation(of: Float.self, capacity: min(count, 4096)) {
+            scratch throws(ConversionError) in
             let size = max(dtype.bits / 8, 1)
             for start in stride(from: 0, to: count, by: 4096) {
                 let part = UnsafeMutableBufferPointer(rebasing: scratch[0..<min(4096, count - start)])
                 let bytes = UnsafeRawBufferPointer(start: from + start * size, count: part.count * size)
-                widen(bytes, dtype, into: part)
+                try widen(bytes, dtype, into: part)
                 for i in part.indices { to[start + i] = Double(part[i]) }
             }
         }
@@ -29,9 +34,11 @@ package func widen(_ source: UnsafeRawBufferPointer, _ dtype: DType, into target
 /// Writes F64 values as little-endian values of another floating-point type: rounded once, to the nearest, ties to even.
 ///
 /// - Returns: how many finite values became infinite, or the largest value of F8_E4M3.
+/// - Throws: `ConversionError` for a type that is not `isConvertible`.
 package func narrow(
     _ source: UnsafeBufferPointer<Double>, to dtype: DType, into target: UnsafeMutableRawBufferPointer
-) -> Int {
+) throws(ConversionError) -> Int {
+    guard dtype.isConvertible else { throw ConversionError(dtype: dtype) }
     let size = max(dtype.bits / 8, 1)
     let count = min(source.count, target.count / size)
     guard count > 0, let from = source.baseAddress, let to = target.baseAddress else { return 0 }
@@ -40,7 +47,7 @@ package func narrow(
         return 0
     }
     var overflowed = 0
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4096) { scratch in
+    try withUnsafeTemporaryAllocation(of: Float.self, capacity: 4096) { scratch throws(ConversionError) in
         for start in stride(from: 0, to: count, by: 4096) {
             let end = min(start + 4096, count)
             if dtype == .f32 {
@@ -57,7 +64,7 @@ package func narrow(
             }
             let part = UnsafeBufferPointer(rebasing: scratch[0..<end - start])
             let bytes = UnsafeMutableRawBufferPointer(start: to + start * size, count: part.count * size)
-            overflowed += narrow(part, to: dtype, into: bytes)
+            overflowed += try narrow(part, to: dtype, into: bytes)
         }
     }
     return overflowed

@@ -41,7 +41,7 @@ public enum DType: String, CaseIterable, Sendable, Hashable {
     public var isFloatingPoint: Bool {
         switch self {
         case .bool, .u8, .i8, .i16, .u16, .i32, .u32, .i64, .u64, .c64: false
-        default: true
+        case .f4, .f6E2M3, .f6E3M2, .f8E5M2, .f8E4M3, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ, .f16, .bf16, .f32, .f64: true
         }
     }
 

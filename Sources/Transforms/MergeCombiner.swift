@@ -58,8 +58,12 @@ struct MergeCombiner {
                     + "\(tensor.rows) x \(tensor.columns) in another")
         }
         let dtype = options.dtype ?? (origin ?? first).dtype
-        // Integers and packed types are never averaged; a base has the last word where a model does not have the role.
-        guard first.dtype.isConvertible else { return first }
+        // Integers and packed types are never averaged: they are kept where the models agree on them, or one is taken.
+        if !first.dtype.isConvertible {
+            let isTaken = options.average == .base || options.average == .frozen
+            if try isTaken || tensors.allSatisfy({ try Difference.between(first, $0).isIdentical }) { return first }
+            try first.checkComputable(as: name)
+        }
         let parameters = options.settings.parameters(models: having, for: name, depth: depth(role))
         let expression = try options.average.expression(
             tensors, base: origin, parameters, name: name, seed: options.seed)

@@ -100,8 +100,7 @@ private struct Upcycling {
             return LazyTensor(rows: view.rows, columns: view.columns, dtype: .f32, expression: .constant(0))
         case .sharedExpertRouter:
             return LazyTensor(
-                rows: view.rows, columns: view.columns, dtype: try carried(.feedForward(layer, .gate)).dtype,
-                expression: .constant(0))
+                rows: view.rows, columns: view.columns, dtype: try drawnDType(layer), expression: .constant(0))
         case .expertGate, .expertUp, .expertDown:
             return try expert(
                 role, layer, name: expected.placements.count == 1 ? expected.name : "\(expected.name)#\(role)")
@@ -136,8 +135,13 @@ private struct Upcycling {
             case .uniform(let std): .random(key, .uniform(std: std), repeating: repeating)
             }
         return LazyTensor(
-            rows: view.rows, columns: view.columns, dtype: try carried(.feedForward(layer, .gate)).dtype,
-            expression: expression)
+            rows: view.rows, columns: view.columns, dtype: try drawnDType(layer), expression: expression)
+    }
+
+    /// What is new has the dtype of the network beside it, or where that is only copied, of most weights.
+    private func drawnDType(_ layer: Int) throws -> DType {
+        let own = try carried(.feedForward(layer, .gate)).dtype
+        return own.isConvertible ? own : source.dtype.flatMap { $0.isConvertible ? $0 : nil } ?? .f32
     }
 
     private func expert(_ role: Role, _ layer: Int, name: String) throws -> LazyTensor {

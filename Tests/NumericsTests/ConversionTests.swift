@@ -53,10 +53,10 @@ struct ConversionTests {
         ),
     ]
 
-    private func narrowed(_ values: [Float], _ dtype: DType) -> (patterns: [Int], overflowed: Int) {
+    private func narrowed(_ values: [Float], _ dtype: DType) throws -> (patterns: [Int], overflowed: Int) {
         var bytes = [UInt8](repeating: 0, count: values.count * dtype.bits / 8)
-        let overflowed = values.withUnsafeBufferPointer { values in
-            bytes.withUnsafeMutableBytes { narrow(values, to: dtype, into: $0) }
+        let overflowed = try values.withUnsafeBufferPointer { values in
+            try bytes.withUnsafeMutableBytes { try narrow(values, to: dtype, into: $0) }
         }
         let size = dtype.bits / 8
         return (
@@ -64,13 +64,15 @@ struct ConversionTests {
         )
     }
 
-    private func widened(_ patterns: [UInt16], _ dtype: DType) -> [Float] {
+    private func widened(_ patterns: [UInt16], _ dtype: DType) throws -> [Float] {
         var values = [Float](repeating: -1, count: patterns.count)
         let bytes = patterns.flatMap { pattern -> [UInt8] in
             dtype.bits == 8
                 ? [UInt8(truncatingIfNeeded: pattern)] : [UInt8(truncatingIfNeeded: pattern), UInt8(pattern >> 8)]
         }
-        bytes.withUnsafeBytes { bytes in values.withUnsafeMutableBufferPointer { widen(bytes, dtype, into: $0) } }
+        try bytes.withUnsafeBytes { bytes in
+            try values.withUnsafeMutableBufferPointer { try widen(bytes, dtype, into: $0) }
+        }
         return values
     }
 
@@ -79,12 +81,12 @@ struct ConversionTests {
         let wanted = try #require(Self.expected.first { $0.0 == dtype }?.1)
         // Once in a long buffer for the vector paths, once one by one for the scalar ones.
         let values = Self.inputs.map(Float.init(bitPattern:))
-        let together = narrowed(values, dtype).patterns
+        let together = try narrowed(values, dtype).patterns
         for (index, value) in values.enumerated() {
-            let alone = narrowed([value], dtype).patterns[0]
+            let alone = try narrowed([value], dtype).patterns[0]
             if value.isNaN {
                 for pattern in [together[index], alone] {
-                    #expect(widened([UInt16(pattern)], dtype)[0].isNaN)
+                    #expect(try widened([UInt16(pattern)], dtype)[0].isNaN)
                 }
             } else {
                 #expect(together[index] == wanted[index], "\(value) together")
@@ -94,21 +96,21 @@ struct ConversionTests {
     }
 
     @Test("Finite values that become infinite are counted, infinite ones are not")
-    func overflow() {
+    func overflow() throws {
         let values: [Float] = [1, 65519, 65520, -1e6, .infinity, .nan, 3.4e38, 448, 464, 465]
-        #expect(narrowed(values, .f16).overflowed == 3)
-        #expect(narrowed(values, .bf16).overflowed == 1)
-        #expect(narrowed(values, .f8E4M3).overflowed == 5)
-        #expect(narrowed(values, .f8E5M2).overflowed == 4)
-        #expect(narrowed(values, .f32).overflowed == 0)
+        #expect(try narrowed(values, .f16).overflowed == 3)
+        #expect(try narrowed(values, .bf16).overflowed == 1)
+        #expect(try narrowed(values, .f8E4M3).overflowed == 5)
+        #expect(try narrowed(values, .f8E5M2).overflowed == 4)
+        #expect(try narrowed(values, .f32).overflowed == 0)
     }
 
     // Checksums of all 65536 patterns' F32 bits, NaN left out, by PyTorch: s = (31 s + bits) mod (2^61 - 1).
     @Test(
         "Every pattern is widened exactly",
         arguments: [(DType.f16, UInt64(2_013_756_857_181_931_013)), (.bf16, 880_933_263_633_996_247)])
-    func allPatterns(_ dtype: DType, _ checksum: UInt64) {
-        let values = widened((0...UInt16.max).map { $0 }, dtype)
+    func allPatterns(_ dtype: DType, _ checksum: UInt64) throws {
+        let values = try widened((0...UInt16.max).map { $0 }, dtype)
         let modulus: UInt64 = (1 << 61) - 1
         let sum = values.filter { !$0.isNaN }.reduce(UInt64(0)) { sum, value in
             let product = sum.multipliedFullWidth(by: 31)
@@ -116,15 +118,15 @@ struct ConversionTests {
         }
         #expect(sum == checksum)
         for (index, value) in values.enumerated() where !value.isNaN {
-            #expect(narrowed([value], dtype).patterns == [index])
+            #expect(try narrowed([value], dtype).patterns == [index])
         }
     }
 
     // Sums of absolute values and single patterns by PyTorch.
     @Test("Every F8 pattern is widened exactly")
-    func float8() {
-        let e4m3 = widened((0..<256).map { $0 }, .f8E4M3)
-        let e5m2 = widened((0..<256).map { $0 }, .f8E5M2)
+    func float8() throws {
+        let e4m3 = try widened((0..<256).map { $0 }, .f8E4M3)
+        let e5m2 = try widened((0..<256).map { $0 }, .f8E5M2)
         func total(_ values: [Float]) -> Double {
             values.filter(\.isFinite).reduce(0) { $0 + abs(Double($1)) }
         }
@@ -137,7 +139,7 @@ struct ConversionTests {
     }
 
     @Test("Unaligned bytes and odd lengths")
-    func unaligned() {
+    func unaligned() throws {
         var generator = SeededGenerator(seed: 1)
         let bytes = (0..<2001).map { _ in UInt8.random(in: 0...120, using: &generator) }
         for dtype in [DType.bf16, .f16, .f32, .f64] {
@@ -145,27 +147,27 @@ struct ConversionTests {
             let count = 2000 / size
             var shifted = [Float](repeating: 0, count: count)
             var aligned = shifted
-            bytes.withUnsafeBytes { raw in
-                shifted.withUnsafeMutableBufferPointer {
-                    widen(UnsafeRawBufferPointer(rebasing: raw[1...]), dtype, into: $0)
+            try bytes.withUnsafeBytes { raw in
+                try shifted.withUnsafeMutableBufferPointer {
+                    try widen(UnsafeRawBufferPointer(rebasing: raw[1...]), dtype, into: $0)
                 }
             }
-            Array(bytes.dropFirst()).withUnsafeBytes { raw in
-                aligned.withUnsafeMutableBufferPointer { widen(raw, dtype, into: $0) }
+            try Array(bytes.dropFirst()).withUnsafeBytes { raw in
+                try aligned.withUnsafeMutableBufferPointer { try widen(raw, dtype, into: $0) }
             }
             #expect(shifted.map(\.bitPattern) == aligned.map(\.bitPattern))
         }
     }
 
     @Test("NaN and infinities are counted in every type")
-    func nonfinite() {
+    func nonfinite() throws {
         let values: [Float] = [1, .nan, 2, .infinity, -.infinity, 0, 3]
         for (dtype, expected) in [(DType.f32, 3), (.bf16, 3), (.f16, 3), (.f64, 3), (.f8E5M2, 3), (.f8E4M3, 1)] {
             var bytes = [UInt8](repeating: 0, count: values.count * dtype.bits / 8)
-            values.withUnsafeBufferPointer { values in
-                bytes.withUnsafeMutableBytes { _ = narrow(values, to: dtype, into: $0) }
+            try values.withUnsafeBufferPointer { values in
+                try bytes.withUnsafeMutableBytes { _ = try narrow(values, to: dtype, into: $0) }
             }
-            #expect(bytes.withUnsafeBytes { nonFiniteCount($0, dtype) } == expected, "\(dtype)")
+            #expect(try bytes.withUnsafeBytes { try nonFiniteCount($0, dtype) } == expected, "\(dtype)")
         }
     }
 }

@@ -55,14 +55,14 @@ struct LinearAlgebraTests {
     }
 
     @Test("F64 is rounded once to BF16: what two roundings would get wrong")
-    func once() {
+    func once() throws {
         // 1 + 2^-8 + 2^-40: to F32 it is 1 + 2^-8, a tie that goes to 1; rounded once it is 1 + 2^-7.
         let values: [Double] = [
             1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8, -(1 + 0x1p-8 + 0x1p-40), 1e-60, 0x1.FEFFFFFFFFFFFp127,
         ]
         var bytes = [UInt8](repeating: 0, count: 10)
-        let overflowed = values.withUnsafeBufferPointer { source in
-            bytes.withUnsafeMutableBytes { narrow(source, to: .bf16, into: $0) }
+        let overflowed = try values.withUnsafeBufferPointer { source in
+            try bytes.withUnsafeMutableBytes { try narrow(source, to: .bf16, into: $0) }
         }
         let patterns = (0..<5).map { UInt16(bytes[2 * $0]) | UInt16(bytes[2 * $0 + 1]) << 8 }
         #expect(patterns == [0x3F81, 0x3F80, 0xBF81, 0x0000, 0x7F7F])
