@@ -35,7 +35,15 @@ extension Architecture {
             try parser.strings(activation["supported"], "activation.supported")
         )
         ignored = try object["ignored"].map { try parser.strings($0, "ignored") } ?? []
-        ignoresLayersBeyondCount = object["ignoresLayersBeyondCount"]?.bool ?? false
+        var wrappers: [String: (modelType: String, className: String)] = [:]
+        for type in object["wrappers"]?.object?.keys ?? [] {
+            let wrapper = object["wrappers"]?.object?[type]?.object
+            wrappers[type] = (
+                try parser.string(wrapper?["model_type"], "wrappers.model_type"),
+                try parser.string(wrapper?["architecture"], "wrappers.architecture")
+            )
+        }
+        self.wrappers = wrappers
         upcycling = object["upcycle"]?.object
         densification = object["densify"]?.object
         computation = object["compute"]?.object ?? JSONObject()

@@ -29,7 +29,8 @@ package struct Architecture: Sendable {
     /// The keys that name the activation, and its names that are known.
     package let activation: (keys: [String], supported: [String])
     let ignored: [String]
-    let ignoresLayersBeyondCount: Bool
+    /// The models around a model of this family, by the `model_type` of the one that a source was in.
+    let wrappers: [String: (modelType: String, className: String)]
 
     /// The layouts that routed experts may have on disk; the first is written unless another is asked for.
     package var layoutNames: [String] { expertLayouts.map(\.name) }

@@ -37,7 +37,8 @@ public struct Checkpoint: Sendable {
         self.sources = sources
         self.companions = companions
         self.history = history
-        self.warnings = warnings
+        let notes = description.config.surroundings.notes.filter { !warnings.contains($0) }
+        self.warnings = warnings + notes
     }
 
     /// Opens a checkpoint: the configuration and the headers are read and checked against each other, no weights.
@@ -58,6 +59,11 @@ public struct Checkpoint: Sendable {
 
     /// Whether any layer is a mixture of experts.
     public var isMixture: Bool { description.isMixture }
+
+    /// Parameters of the model: all but what is carried beside it.
+    package var parameterCount: Int {
+        table.reduce(0) { $1.key.kind == .carried ? $0 : $0 + $1.value.rows * $1.value.columns }
+    }
 
     /// The checkpoint written with routed experts laid out in another way.
     ///
@@ -90,7 +96,7 @@ public struct Checkpoint: Sendable {
         let keepsF32 = Set(try expectedTensors().filter(\.keepsF32).flatMap { $0.placements.map(\.role) })
         var table = table
         for (role, tensor) in self.table {
-            guard tensor.dtype.isFloatingPoint, tensor.dtype != dtype else { continue }
+            guard tensor.dtype.isFloatingPoint, tensor.dtype != dtype, role.kind != .carried else { continue }
             if keepsF32.contains(role), tensor.dtype == .f32 { continue }
             try tensor.checkComputable(as: "\(role)")
             table[role]?.dtype = dtype
@@ -107,7 +113,7 @@ public struct Checkpoint: Sendable {
     /// The dtype that most of the weights have.
     package var dtype: DType? {
         var sizes: [DType: Int] = [:]
-        for tensor in table.values where tensor.dtype.isFloatingPoint {
+        for (role, tensor) in table where tensor.dtype.isFloatingPoint && role.kind != .carried {
             sizes[tensor.dtype, default: 0] += tensor.rows * tensor.columns
         }
         return sizes.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
@@ -117,6 +123,7 @@ public struct Checkpoint: Sendable {
     ///
     /// - Throws: `CheckpointError` where the table does not fit the description.
     package func writePlan(shardLimit: Int) throws -> WritePlan {
+        try description.checkCarriedLayers()
         var tensors: [DiskTensor] = []
         for expected in try expectedTensors() {
             let found = expected.placements.filter { table[$0.role] != nil }
@@ -163,10 +170,12 @@ public struct Checkpoint: Sendable {
         let config = try description.config.forAllReaders(description.architecture, dtype: dtype)
         let history = history
         let sources = sources
+        let carried = description.config.surroundings.carried.map(\.name)
         let writer = CheckpointWriter(
             plan: plan, documents: [("config.json", Array(config.text.utf8))],
             companions: companions, sources: sources,
-            record: { digests in (Provenance.fileName, Provenance.record(history, sources, digests)) }, options: options
+            record: { digests in (Provenance.fileName, Provenance.record(history, sources, digests, carried)) },
+            options: options
         )
         return try await writer.write(to: output)
     }
@@ -188,17 +197,22 @@ enum Provenance {
 
     /// Version, steps and sources: nothing that depends on the machine or the time, so that the same inputs give the
     /// same bytes.
-    static func record(_ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String]) -> [UInt8] {
+    ///
+    /// - Parameter carried: the names of the tensors that were copied without being understood.
+    static func record(
+        _ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String], _ carried: [String]
+    ) -> [UInt8] {
         let files = sources.map { source -> JSON in
             let name = source.path.split(separator: "/").suffix(1).joined()
             return .object([
                 "file": .string(name), "bytes": JSON(source.size), "sha256": .string(digests[source.path] ?? ""),
             ])
         }
-        let object: JSONObject = [
+        var object: JSONObject = [
             "moe-tool": .string(ToolVersion.current), "steps": .array(history.map { .object($0) }),
             "sources": .array(files),
         ]
+        if !carried.isEmpty { object["carried"] = .array(carried.map { .string($0) }) }
         return Array((JSON.object(object).serialized() + "\n").utf8)
     }
 }

@@ -6,7 +6,7 @@ struct CheckpointReader {
     let path: String
 
     func read() throws -> Checkpoint {
-        let (description, config) = try describe()
+        var (description, config) = try describe()
         if let quantization = config.object["quantization_config"], !quantization.isNull {
             let method = quantization.object?["quant_method"]?.string ?? "an unknown method"
             throw config.failure(
@@ -17,6 +17,7 @@ struct CheckpointReader {
         let tensors = try ShardedTensors.open(path)
         let match = try TensorMatch(description, tensors)
         try match.check()
+        description = match.description
         return Checkpoint(
             description: description, table: match.table, sources: tensors.files,
             companions: try Companion.inFolder(path), history: Provenance.steps(in: path),
@@ -30,7 +31,7 @@ struct CheckpointReader {
             throw CheckpointError(
                 .malformed, file: path, message: "there is no config.json: is it a checkpoint's folder?")
         }
-        let config = try ModelConfig(contentsOf: file)
+        let config = try ModelConfig(contentsOf: file).languageModel
         guard let type = config.object["model_type"]?.string else {
             throw config.failure(.malformed, "model_type is missing")
         }
@@ -60,14 +61,17 @@ struct TensorMatch {
     /// How the routed experts lie on disk.
     let layout: String?
 
-    private let description: ModelDescription
+    /// The description with the names that the tensors have, and what is carried.
+    private(set) var description: ModelDescription
     private let folder: String
 
-    init(_ description: ModelDescription, _ tensors: ShardedTensors) throws {
-        self.description = description
-        let config = description.config
-        folder = config.file
+    init(_ given: ModelDescription, _ tensors: ShardedTensors) throws {
+        folder = given.config.file
         let names = Set(tensors.names)
+        var config = given.config
+        config.surroundings.naming = .found(in: names, of: given.architecture)
+        var description = try ModelDescription(given.architecture, config)
+        self.description = description
         layout = try Self.layout(of: description, names)
         var seen: Set<String> = []
         for expected in try description.expectedTensors(layout: layout) {
@@ -100,9 +104,22 @@ struct TensorMatch {
                 notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
             } else if description.ignores(name) {
                 dropped.append(name)
-            } else {
+            } else if description.describes(name), description.layerBeyond(name) == nil {
                 unknown.append(name)
+            } else if let (file, info) = tensors.lookup(name) {
+                let tensor = LazyTensor(whole: SourceTensor(file: file, info: info))
+                table[Role(carried: name)] = tensor
+                config.surroundings.carried.append(
+                    CarriedTensor(
+                        name: name, shape: info.shape.dimensions, byteCount: info.end - info.begin,
+                        view: .contiguous(rows: tensor.rows, columns: tensor.columns)))
             }
+        }
+        if !config.surroundings.carried.isEmpty {
+            config.surroundings.carried.sort { utf8Precedes($0.name, $1.name) }
+            notes.append("carried as they are: \(CarriedTensor.summary(config.surroundings.carried.map(\.name)))")
+            description = try ModelDescription(given.architecture, config)
+            self.description = description
         }
         if let first = dropped.first {
             notes.append(
@@ -166,15 +183,9 @@ struct TensorMatch {
 }
 
 extension ModelDescription {
-    /// Whether a tensor is one that files have and models do not need: buffers, and layers beyond the model's (that
-    /// predict further tokens).
+    /// Whether a tensor is one that files have and models do not need: buffers.
     func ignores(_ name: String) -> Bool {
-        if architecture.ignored.contains(where: { matches(name, $0) }) { return true }
-        guard architecture.ignoresLayersBeyondCount else { return false }
-        let parts = name.split(separator: ".")
-        guard let index = parts.firstIndex(of: "layers"), index + 1 < parts.count, let layer = Int(parts[index + 1])
-        else { return false }
-        return layer >= layerCount
+        architecture.ignored.contains { matches(name, config.surroundings.naming.applied(to: $0)) }
     }
 
     /// Whether a name is a template's, whatever the layer.

@@ -38,6 +38,8 @@ package struct Inspection: Sendable {
     /// What packing came to, where the files are packed.
     package let packed: PackedSummary?
     package private(set) var tokenizerFiles: [String] = []
+    /// The names of tensors that the family does not describe, and their bytes.
+    package private(set) var carried: (names: [String], bytes: Int) = ([], 0)
     package let tensors: [(name: String, dtype: DType, shape: Shape, file: String)]
     package private(set) var warnings: [String]
     /// What keeps the checkpoint from being used.
@@ -97,7 +99,8 @@ package struct Inspection: Sendable {
         let headDimension = try description.sizeIfKnown("head_dim") ?? description.size("v_dim")
         model = Model(
             family: architecture.modelType,
-            architecture: config.object["architectures"]?.array?.first?.string.map(escaped) ?? "no class named",
+            architecture: (config.surroundings.wrapper?.outer ?? config.object)["architectures"]?.array?.first?.string
+                .map(escaped) ?? "no class named",
             layers: description.layerCount,
             moeLayers: description.moeLayers.indices.filter { description.moeLayers[$0] },
             hidden: try description.size("hidden"),
@@ -110,6 +113,8 @@ package struct Inspection: Sendable {
                 "the weights are quantised (\(escaped(quantization["quant_method"]?.string ?? "unknown method"))): "
                     + "transforms need floating-point numbers")
         }
+        let beside = match.description.config.surroundings.carried
+        carried = (beside.map(\.name), beside.reduce(0) { $0 + $1.byteCount })
         warnings += match.notes
         problems += match.problems
         try count(description)
@@ -197,6 +202,7 @@ extension Inspection {
             ])
         }
         object["tensor_count"] = JSON(tensorCount)
+        object["carried"] = .object(["tensors": JSON(carried.names.count), "bytes": JSON(carried.bytes)])
         object["files"] = .array(files.map { .string($0) })
         object["dtypes"] = .array(
             dtypes.map { entry in

@@ -74,7 +74,11 @@ extension ModelConfig {
         var result = self
         result.object["model_type"] = .string(architecture.modelType)
         let current = object["architectures"]?.array?.first?.string
-        if current.map({ architecture.classNames.contains($0) }) != true, let name = architecture.classNames.first {
+        // A part of a larger model's configuration names no class.
+        let isPart = surroundings.wrapper != nil && current == nil
+        if !isPart, current.map({ architecture.classNames.contains($0) }) != true,
+            let name = architecture.classNames.first
+        {
             result.object["architectures"] = .array([.string(name)])
         }
         if let name = dtype.flatMap(Self.torchName) ?? (object["dtype"] ?? object["torch_dtype"])?.string {

@@ -5,6 +5,8 @@ package struct ModelConfig: Sendable {
     /// The file, for messages.
     package let file: String
     package var object: JSONObject
+    /// What the model lies in and beside.
+    package var surroundings = Surroundings()
 
     static let maximumSize = 16 << 20
 
@@ -24,7 +26,7 @@ package struct ModelConfig: Sendable {
     }
 
     /// The file's text: two spaces of indentation, a line feed at the end.
-    package var text: String { JSON.object(object).serialized() + "\n" }
+    package var text: String { JSON.object(wrapped).serialized() + "\n" }
 
     package func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
         CheckpointError(code, file: file, message: message)

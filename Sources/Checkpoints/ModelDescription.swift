@@ -16,6 +16,7 @@ package struct ModelDescription: Sendable {
     ///
     /// - Throws: `CheckpointError` where a size is missing, not positive, or contradicts another.
     package init(_ architecture: Architecture, _ config: ModelConfig) throws {
+        let config = config.wrapped(for: architecture)
         self.architecture = architecture
         self.config = config
         var resolver = SymbolResolver(architecture: architecture, config: config)
@@ -209,11 +210,21 @@ package struct ModelDescription: Sendable {
             }
         }
         for template in templates[firstPerLayer...] where !template.isPerLayer { result.append(try tensor(template)) }
+        for tensor in config.surroundings.carried {
+            result.append(
+                ExpectedTensor(
+                    name: tensor.name, shape: tensor.shape, placements: [(Role(carried: tensor.name), tensor.view)],
+                    isOptional: false, keepsF32: false))
+        }
         return result
     }
 
     /// The name that the embedding's twin has where it is not tied.
-    var headName: String? { architecture.tensors.first { $0.parts.first?.role == .head }?.name }
+    var headName: String? {
+        architecture.tensors.first { $0.parts.first?.role == .head }.map {
+            config.surroundings.naming.applied(to: $0.name)
+        }
+    }
 
     private func tensor(_ template: TensorTemplate, layer: Int = 0, expert: Int = 0) throws -> ExpectedTensor {
         let shape = try template.shape.map { expression in
@@ -253,7 +264,8 @@ package struct ModelDescription: Sendable {
             }
         }
         return ExpectedTensor(
-            name: template.name(layer: layer, expert: expert), shape: shape, placements: placements,
+            name: config.surroundings.naming.applied(to: template.name(layer: layer, expert: expert)), shape: shape,
+            placements: placements,
             isOptional: template.isOptional, keepsF32: template.keepsF32)
     }
 }

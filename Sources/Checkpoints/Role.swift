@@ -55,6 +55,8 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case sharedExpertUpBias = "sharedExpert.up.bias"
         case sharedExpertDownBias = "sharedExpert.down.bias"
         case sharedExpertRouter = "sharedExpert.router"
+        /// What the family does not describe.
+        case carried
     }
 
     package let kind: Kind
@@ -62,11 +64,22 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
     package let layer: Int?
     /// The expert, for what each routed expert has.
     package let expert: Int?
+    /// The name, for what is carried under it.
+    package let name: String?
 
     package init(_ kind: Kind, layer: Int? = nil, expert: Int? = nil) {
         self.kind = kind
         self.layer = layer
         self.expert = expert
+        name = nil
+    }
+
+    /// A tensor that is carried under its own name.
+    package init(carried name: String) {
+        kind = .carried
+        layer = nil
+        expert = nil
+        self.name = name
     }
 
     /// One of the three matrices of a gated feed-forward network.
@@ -99,6 +112,7 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
     package static func router(_ layer: Int) -> Role { Role(.router, layer: layer) }
 
     package var description: String {
-        kind.rawValue + (layer.map { " of layer \($0)" } ?? "") + (expert.map { ", expert \($0)" } ?? "")
+        if let name { return name }
+        return kind.rawValue + (layer.map { " of layer \($0)" } ?? "") + (expert.map { ", expert \($0)" } ?? "")
     }
 }

@@ -27,6 +27,11 @@ struct WritingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Bytes of tensors in one file at most, in units of 1000.", valueName: "size"))
     var maxShardSize: ByteCount = ByteCount(bytes: 5_000_000_000)
 
+    @Option(
+        help: ArgumentHelp(
+            "Leave out tensors that are carried along, such as 'vision_tower.*'; repeatable.", valueName: "pattern"))
+    var drop: [String] = []
+
     @Option(help: "How experts are laid out on disk: per-expert or fused, by default the form that all readers know.")
     var layout: String?
 

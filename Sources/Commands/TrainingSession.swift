@@ -42,7 +42,7 @@ struct TrainingSession {
         let trainer = try Trainer(student, teacher: teacher, options)
         let heldOut = try training.heldout.isEmpty ? nil : heldOut()
         let count = trainer.parameters.reduce(0) { $0 + $1.count }
-        let all = student.checkpoint.table.values.reduce(0) { $0 + $1.rows * $1.columns }
+        let all = student.checkpoint.parameterCount
         say("Training \(countText(count)) of \(countText(all)) parameters for \(steps) steps of \(batchText).")
         if student.isStreamed {
             say(

@@ -26,6 +26,7 @@ func write(
     details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil
 ) async throws {
     var checkpoint = checkpoint
+    checkpoint = try checkpoint.dropping(writing.drop)
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
     if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
     var document = JSONObject()

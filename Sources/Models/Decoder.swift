@@ -56,7 +56,7 @@ package final class Decoder {
             rule = nil
         }
         loader = ParameterLoader(checkpoint)
-        let parameters = checkpoint.table.values.reduce(0) { $0 + $1.rows * $1.columns }
+        let parameters = checkpoint.parameterCount
         isStreamed = memory.map { parameters * 4 > $0 } ?? false
         finalNorm = try loader.norm(.finalNorm, bias: .finalNormBias)
         layers = [LayerParameters?](repeating: nil, count: configuration.layers)

@@ -45,6 +45,8 @@ struct MergeCombiner {
     ///
     /// - Parameter name: the tensor's name on disk, which filters and draws go by.
     func combined(_ role: Role, name: String) throws -> LazyTensor {
+        // What no family describes is not averaged either: it goes with the configuration that speaks of it.
+        if role.kind == .carried, let tensor = reference.table[role] { return tensor }
         let having = models.indices.filter { models[$0].table[role] != nil }
         let origin = base.flatMap { aligned(role, $0) }
         let tensors = having.compactMap { aligned(role, models[$0]) }
@@ -135,6 +137,22 @@ struct MergeCombiner {
         return step
     }
 
-    var warnings: [String] { models.flatMap(\.warnings) + (vocabulary?.warnings ?? []) }
+    var warnings: [String] { models.flatMap(\.warnings) + (vocabulary?.warnings ?? []) + carriedNotes }
+
+    /// Whose carried tensors the result has, and whose it has not.
+    private var carriedNotes: [String] {
+        func names(_ model: Checkpoint) -> [String] { model.description.config.surroundings.carried.map(\.name) }
+        let kept = Set(names(reference))
+        var notes: [String] = []
+        if !kept.isEmpty { notes.append("what is carried is \(escaped(reference.name))'s, and is not averaged") }
+        for model in models {
+            let lost = names(model).filter { !kept.contains($0) }
+            guard !lost.isEmpty else { continue }
+            notes.append(
+                "\(escaped(model.name)) has what \(escaped(reference.name)) has not, and it is left out: "
+                    + CarriedTensor.summary(lost))
+        }
+        return notes
+    }
     var companions: [Companion] { vocabulary?.companions ?? reference.companions }
 }
