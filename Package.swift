@@ -76,7 +76,8 @@ let package = Package(
         .testTarget(
             name: "PackingTests", dependencies: ["Checkpoints", "Numerics", "Packing", "Safetensors", "TestSupport"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
-        .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport"]),
+        .testTarget(
+            name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport", "Transforms"]),
         .testTarget(name: "TokenizersTests", dependencies: ["Safetensors", "TestSupport", "Tokenizers"]),
         .testTarget(
             name: "TransformsTests",

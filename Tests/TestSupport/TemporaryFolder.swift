@@ -43,7 +43,7 @@ public enum Fixtures {
     public static let dense = [
         "llama", "llama3-rope", "mistral", "qwen2-tied", "qwen3", "olmo2", "granite", "deepseek-v3-dense", "gemma2",
         "phi3", "glm4", "seed-oss", "olmo3", "gemma3-text", "ministral3", "smollm3", "exaone4", "ernie4-5",
-        "hunyuan-v1-dense", "cohere2",
+        "hunyuan-v1-dense", "cohere2", "gemma3-vision", "mistral3-vision",
     ]
     public static let mixtures = [
         "mixtral", "mixtral-top1", "qwen2-moe", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "granitemoe",
