@@ -35,6 +35,14 @@ package struct Architecture: Sendable {
     /// The layouts that routed experts may have on disk; the first is written unless another is asked for.
     package var layoutNames: [String] { expertLayouts.map(\.name) }
 
+    /// The configuration key that a size is read from where it is there; nil where it is computed from others.
+    package func key(ofSize symbol: String) -> String? {
+        guard let parts = symbols[symbol]?.text.split(separator: " "), let key = parts.first,
+            parts.count == 1 || parts[1] == "??"
+        else { return nil }
+        return String(key)
+    }
+
     /// The sizes that the file names.
     package var symbolNames: Set<String> { Set(symbols.keys) }
 

@@ -121,9 +121,10 @@ public struct Checkpoint: Sendable {
 
     /// What is written where.
     ///
-    /// - Throws: `CheckpointError` where the table does not fit the description.
+    /// - Throws: `CheckpointError` where the table does not fit the description, or no program can run what would be written.
     package func writePlan(shardLimit: Int) throws -> WritePlan {
         try description.checkCarriedLayers()
+        try description.checkRunnable()
         var tensors: [DiskTensor] = []
         for expected in try expectedTensors() {
             let found = expected.placements.filter { table[$0.role] != nil }

@@ -4,14 +4,8 @@ import Safetensors
 public struct CheckpointError: Error, Sendable, CustomStringConvertible {
     /// The kind of an error.
     public struct Code: Hashable, Sendable {
-        private enum Kind: Int32 {
-            case usage = 2
-            case malformed = 3
-            case incompatible = 4
-            case io = 5
-            case verification = 6
-            case internalFailure = 70
-            case cancelled = 130
+        private enum Kind {
+            case usage, malformed, incompatible, uncomputed, io, verification, internalFailure, cancelled
         }
         private let kind: Kind
 
@@ -21,6 +15,8 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
         public static let malformed = Code(kind: .malformed)
         /// The inputs do not fit together, or not with what is to be made of them.
         public static let incompatible = Code(kind: .incompatible)
+        /// A model that other programs may run, and whose function this one does not compute.
+        public static let uncomputed = Code(kind: .uncomputed)
         /// The operating system refused or failed.
         public static let io = Code(kind: .io)
         /// What was written is not what was to be written.
@@ -31,7 +27,17 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
         public static let cancelled = Code(kind: .cancelled)
 
         /// The exit code of the command line.
-        public var exitCode: Int32 { kind.rawValue }
+        public var exitCode: Int32 {
+            switch kind {
+            case .usage: 2
+            case .malformed: 3
+            case .incompatible, .uncomputed: 4
+            case .io: 5
+            case .verification: 6
+            case .internalFailure: 70
+            case .cancelled: 130
+            }
+        }
     }
 
     /// The kind of the error.

@@ -92,6 +92,12 @@ struct TensorMatch {
             }
             for (role, view) in expected.placements { table[role] = LazyTensor(source, view: view) }
         }
+        if let name = description.headName, table[Role(.embedding)] == nil, names.contains(name),
+            try config.holds("tie_word_embeddings", description.architecture)
+        {
+            try useHead(name, tensors)
+            seen.insert(name)
+        }
         if let name = description.headName, let head = table[Role(.head)],
             try config.holds("tie_word_embeddings", description.architecture)
         {
@@ -126,6 +132,21 @@ struct TensorMatch {
                 "\(dropped.count) tensors that the model does not need are dropped (\(escaped(first))"
                     + (dropped.count > 1 ? ", …)" : ")"))
         }
+    }
+
+    /// Tied embeddings are one matrix, whichever of its two names a file has it under.
+    private mutating func useHead(_ head: String, _ tensors: ShardedTensors) throws {
+        guard
+            let embedding = try description.expectedTensors().first(where: {
+                $0.placements.first?.role.kind == .embedding
+            }),
+            let placement = embedding.placements.first, let (file, info) = tensors.lookup(head),
+            info.shape.dimensions == embedding.shape, info.dtype.bits % 8 == 0,
+            let index = missing.firstIndex(of: embedding.name)
+        else { return }
+        table[placement.role] = LazyTensor(SourceTensor(file: file, info: info), view: placement.view)
+        missing.remove(at: index)
+        notes.append("the tied embedding is stored as \(head), and becomes \(embedding.name)")
     }
 
     /// A head beside tied embeddings is the embedding again, or it contradicts the configuration.

@@ -60,6 +60,25 @@ package enum Comparison {
     }
 }
 
+extension Comparison {
+    /// Where the configurations of two folders make other functions of the same weights; nothing where one of them has
+    /// none, such as a file by itself.
+    ///
+    /// - Throws: `CheckpointError` for a configuration that gives no model.
+    package static func configurations(_ a: String, _ b: String) throws -> [FunctionTraits.Disagreement] {
+        guard fileExists(a + "/config.json"), fileExists(b + "/config.json") else { return [] }
+        func traits(_ folder: String) throws -> FunctionTraits {
+            let config = try ModelConfig(contentsOf: folder + "/config.json").languageModel
+            let type = config.object["model_type"]?.string
+            guard let architecture = try type.flatMap({ try Architecture.named($0) }) else {
+                return FunctionTraits(unknownFamily: config)
+            }
+            return try FunctionTraits(ModelDescription(architecture, config))
+        }
+        return try traits(a).disagreements(with: traits(b))
+    }
+}
+
 extension LazyTensor {
     /// A whole tensor, as a matrix of its last dimension; as bytes where its elements are smaller than a byte.
     package init(whole tensor: SourceTensor) {

@@ -61,7 +61,7 @@ extension ModelConfig {
         return result
     }
 
-    private static func same(_ a: JSON?, _ b: JSON?) -> Bool {
+    static func same(_ a: JSON?, _ b: JSON?) -> Bool {
         if let x = a?.double, let y = b?.double { return x == y }
         return a == b
     }

@@ -45,7 +45,7 @@ package struct ModelConfig: Sendable {
                 isNull = true
                 continue
             }
-            if let found, found.value != value {
+            if let found, !Self.same(found.value, value) {
                 throw failure(
                     .incompatible,
                     "\(found.key) is \(found.value.serialized()) and \(spelling) is "

@@ -57,6 +57,17 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case sharedExpertRouter = "sharedExpert.router"
         /// What the family does not describe.
         case carried
+
+        /// What its name begins with.
+        private var group: Substring { rawValue.split(separator: ".", maxSplits: 1)[0] }
+        /// Whether it belongs to a layer's feed-forward networks or their routers.
+        package var isOfNetworks: Bool { ["feedForward", "router", "expert", "sharedExpert"].contains(group) }
+        /// Whether it is a bias, which may as well be zero as absent.
+        package var isBias: Bool { rawValue.hasSuffix(".bias") }
+        /// A bias of a gated network, whichever network it is.
+        var networkBias: String? {
+            isBias && isOfNetworks && group != "router" ? "network." + rawValue.dropFirst(group.count + 1) : nil
+        }
     }
 
     package let kind: Kind

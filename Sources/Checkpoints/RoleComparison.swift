@@ -17,6 +17,10 @@ package struct RoleComparison: Sendable {
     package let rows: [Row]
     /// What differs, one sentence each.
     package let differences: [String]
+    /// What the configurations say that makes other functions of the same weights.
+    package let disagreements: [FunctionTraits.Disagreement]
+    /// Whether each has what the other has.
+    private let isComplete: Bool
     /// The largest absolute difference of any pair.
     package let maximumAbsolute: Double
     /// Whether every expert is the dense network times the factor that the gates ask for, and the rest identical.
@@ -57,17 +61,28 @@ package struct RoleComparison: Sendable {
             results.filter { !$0.difference.isIdentical }.map { result in
                 "\(result.role): \(result.difference.count) values differ, at most "
                     + "\(numberText(result.difference.maximumAbsolute)) absolute"
-            } + plan.missing.map { "\($0): the dense checkpoint has none" }
+            } + plan.missing + plan.disagreements.map { "configuration: \($0)" }
+        disagreements = plan.disagreements
+        isComplete = plan.missing.isEmpty
         maximumAbsolute = results.map(\.difference.maximumAbsolute).reduce(0, Difference.larger)
-        let same = differences.isEmpty
-        isExact = same && plan.gateProblem == nil
+        let same = plan.missing.isEmpty && results.allSatisfy(\.difference.isIdentical)
+        isExact = same && plan.gateProblem == nil && disagreements.isEmpty
         if !same {
             verdict = "The mixture is not made of the dense network."
+        } else if !disagreements.isEmpty {
+            verdict =
+                "The weights are the dense model's, but the configurations make other functions of them: "
+                + disagreements.map(\.name).joined(separator: ", ") + "."
         } else if let problem = plan.gateProblem {
             verdict = "The experts are the dense network, but the mixture does not compute its function: \(problem)."
         } else {
             verdict = "The mixture computes the dense model's function: \(plan.reason)."
         }
+    }
+
+    /// Whether no value differs by more, and both have the same tensors and compute the same with them.
+    package func isWithin(_ tolerance: Double) -> Bool {
+        isComplete && disagreements.isEmpty && maximumAbsolute <= tolerance
     }
 
     /// The comparison as a JSON document.
@@ -80,6 +95,7 @@ package struct RoleComparison: Sendable {
                 }),
             "maximum_absolute": maximumAbsolute.isFinite ? JSON(maximumAbsolute) : .null,
             "differences": .array(differences.map { .string($0) }),
+            "configuration": .array(disagreements.map { .object($0.json) }),
         ]
     }
 }
@@ -117,7 +133,9 @@ struct RolePair: Sendable {
 /// What is compared with what, and what the gates make of it.
 struct RolePlan {
     private(set) var pairs: [RolePair] = []
+    /// What one of the two has and the other has not.
     private(set) var missing: [String] = []
+    let disagreements: [FunctionTraits.Disagreement]
     /// Why the function is not the dense one although the weights are.
     private(set) var gateProblem: String?
     /// Why it is.
@@ -139,6 +157,8 @@ struct RolePlan {
                 message: "the checkpoints have \(dense.description.layerCount) and "
                     + "\(description.layerCount) layers")
         }
+        disagreements = try FunctionTraits(dense.description).disagreements(
+            with: FunctionTraits(description), in: [.sizes, .network])
         let inner = try dense.description.size("inner")
         let width = try description.size("expert_inner")
         let experts = try description.size("experts")
@@ -152,15 +172,13 @@ struct RolePlan {
         let routedIsZero = try layers.allSatisfy { layer in
             try (0..<experts).allSatisfy { try Self.isZero(moe.table[.expert(layer, $0, .down)]) }
         }
-        let routerIsZero = try layers.allSatisfy { try Self.isZero(moe.table[.router($0)]) }
+        let routerIsZero = try layers.allSatisfy {
+            try Self.isZero(moe.table[.router($0)]) && Self.isZero(moe.table[Role(.routerBias, layer: $0)])
+        }
         let sharedIsZero = try layers.allSatisfy { try Self.isZero(moe.table[.sharedExpert($0, .down)]) }
-        let normalised =
-            try router.alwaysRenormalizes
-            || router.renormalizationKey.map { try description.config.holds($0, description.architecture) } ?? false
-        let gateScale =
-            try router.scaleKey.flatMap {
-                try description.config.value($0, description.architecture)?.double
-            } ?? 1
+        let gates = try description.routerConfiguration()
+        let normalised = gates.renormalizes || gates.score == .softmaxOfSelected
+        let gateScale = Double(gates.scale)
         let exact: Double
         if normalised {
             exact = Double(parts)
@@ -173,7 +191,20 @@ struct RolePlan {
         let isGated = description.architecture.hasSharedExpertGate
         sharedFactor = sharedIsZero ? 0 : isGated ? 2 : 1
 
-        if !routedIsZero, !normalised, !routerIsZero {
+        /// Whether the parts of a copy always have the same logits.
+        func partsAgree(_ layer: Int) throws -> Bool {
+            try [Role.router(layer), Role(.routerBias, layer: layer), Role(.routerCorrectionBias, layer: layer)]
+                .allSatisfy { try Self.rowsRepeat(moe.table[$0], parts) }
+        }
+        if !routedIsZero, router.score == .sparsemixer {
+            gateProblem = "a sparse mixer's gates do not sum to one"
+        } else if isGated, !sharedIsZero,
+            try !layers.allSatisfy({ try Self.isZero(moe.table[Role(.sharedExpertRouter, layer: $0)]) })
+        {
+            gateProblem = "the shared expert's gate depends on the token"
+        } else if !routedIsZero, parts > 1, topK < experts, gates.groups != nil {
+            gateProblem = "experts are chosen by groups, which need not hold whole copies"
+        } else if !routedIsZero, !normalised, !routerIsZero {
             gateProblem = "its gates are not divided by their sum, and its router is not zero"
         } else if !routedIsZero, !sharedIsZero, moe.table.keys.contains(where: { $0.kind == .sharedExpertDown }) {
             gateProblem = "both the routed experts and the shared expert add the dense output"
@@ -182,11 +213,11 @@ struct RolePlan {
         } else if !routedIsZero, topK % parts != 0 {
             gateProblem = "a token is routed to \(topK) experts, which are not whole copies of \(parts) parts"
         } else if !routedIsZero, parts > 1, topK < experts,
-            try !layers.allSatisfy({ try Self.rowsRepeat(moe.table[.router($0)], parts) })
+            try !layers.allSatisfy(partsAgree)
         {
             gateProblem = "the parts of a copy have different gates"
         } else if !routedIsZero, parts > 1, topK == experts, !routerIsZero,
-            try !layers.allSatisfy({ try Self.rowsRepeat(moe.table[.router($0)], parts) })
+            try !layers.allSatisfy(partsAgree)
         {
             gateProblem = "all parts are selected with different gates"
         }
@@ -204,6 +235,21 @@ struct RolePlan {
                 try add(role, found, dense, parts: parts, width: width, routedIsZero, sharedIsZero)
             }
         }
+        try addRest(of: dense, moe)
+    }
+
+    /// What the dense model has and the mixture lacks; a bias of zeros is none.
+    private mutating func addRest(of dense: Checkpoint, _ moe: Checkpoint) throws {
+        for (role, tensor) in dense.table.sorted(by: { $0.key.description < $1.key.description })
+        where moe.table[role] == nil {
+            let isMoE = role.layer.map { moe.description.moeLayers[$0] } ?? false
+            if isMoE, [.feedForwardGate, .feedForwardUp, .feedForwardDown].contains(role.kind) { continue }
+            if role.kind == .head, let embedding = moe.table[Role(.embedding)] {
+                pairs.append(RolePair(role: role, group: .carried, found: embedding, expected: tensor))
+            } else if try !role.kind.isBias || !Self.isZero(tensor) {
+                missing.append("\(role): the mixture has none")
+            }
+        }
     }
 
     private mutating func add(
@@ -213,9 +259,11 @@ struct RolePlan {
         func feedForward(_ projection: Role.Projection) -> LazyTensor? {
             role.layer.flatMap { dense.table[.feedForward($0, projection)] }
         }
-        func pair(_ group: RolePair.Group, _ expected: LazyTensor?) {
+        func pair(_ group: RolePair.Group, _ expected: LazyTensor?) throws {
             guard var expected else {
-                missing.append(role.description)
+                if try !role.kind.isBias || !Self.isZero(found) {
+                    missing.append("\(role): the dense checkpoint has none")
+                }
                 return
             }
             if group != .carried, expected.copied == nil { expected.dtype = found.dtype }
@@ -230,19 +278,19 @@ struct RolePlan {
         switch role.kind {
         // New in the mixture: there is nothing to compare them with.
         case .router, .routerBias, .routerCorrectionBias, .sharedExpertRouter: break
-        case .expertGate: pair(.experts, cut(feedForward(.gate)))
-        case .expertUp: pair(.experts, cut(feedForward(.up)))
+        case .expertGate: try pair(.experts, cut(feedForward(.gate)))
+        case .expertUp: try pair(.experts, cut(feedForward(.up)))
         case .expertDown where routedIsZero: break
-        case .expertDown: pair(.experts, cut(feedForward(.down), .columns)?.scaled(by: factor))
+        case .expertDown: try pair(.experts, cut(feedForward(.down), .columns)?.scaled(by: factor))
         // A shared expert whose down projection is zero adds nothing, whatever its other matrices are.
         case .sharedExpertGate where sharedIsZero: break
         case .sharedExpertUp where sharedIsZero: break
         case .sharedExpertDown where sharedIsZero: break
-        case .sharedExpertGate: pair(.shared, feedForward(.gate))
-        case .sharedExpertUp: pair(.shared, feedForward(.up))
-        case .sharedExpertDown: pair(.shared, feedForward(.down)?.scaled(by: sharedFactor))
-        case .head: pair(.carried, dense.table[role] ?? dense.table[Role(.embedding)])
-        default: pair(.carried, dense.table[role])
+        case .sharedExpertGate: try pair(.shared, feedForward(.gate))
+        case .sharedExpertUp: try pair(.shared, feedForward(.up))
+        case .sharedExpertDown: try pair(.shared, feedForward(.down)?.scaled(by: sharedFactor))
+        case .head: try pair(.carried, dense.table[role] ?? dense.table[Role(.embedding)])
+        default: try pair(.carried, dense.table[role])
         }
     }
 

@@ -15,7 +15,8 @@ struct Compare: AsyncParsableCommand {
         discussion: """
             Two checkpoints of one family, or two .safetensors files, are compared by the names of their tensors. A \
             dense checkpoint and a mixture of experts are compared by role: every expert with the dense \
-            feed-forward network (times its factor), everything else with its counterpart.
+            feed-forward network (times its factor), everything else with its counterpart. Configurations are compared \
+            by what they mean: the function is the same only where everything that it depends on agrees.
 
             With --data it is the outputs that are compared: the logits' largest and mean difference, the mean KL \
             divergence of the second from the first, and for how many tokens the likeliest is the same. The checkpoints \
@@ -83,8 +84,10 @@ struct Compare: AsyncParsableCommand {
     }
 
     private func compareByName(_ page: ReportFile?, _ isCancelled: @escaping @Sendable () -> Bool) async throws {
-        let a = try ShardedTensors.open(resolveModelPath(first))
-        let b = try ShardedTensors.open(resolveModelPath(second))
+        let (firstPath, secondPath) = (try resolveModelPath(first), try resolveModelPath(second))
+        let a = try ShardedTensors.open(firstPath)
+        let b = try ShardedTensors.open(secondPath)
+        let configuration = try Comparison.configurations(firstPath, secondPath)
         let results = try await Comparison.byName(a, b, threads: threads, isCancelled: isCancelled)
         let different = results.filter { !$0.isIdentical }
         if tolerance != nil, let other = different.first(where: \.isOfBytes) {
@@ -94,8 +97,9 @@ struct Compare: AsyncParsableCommand {
             }
         }
         let document: JSONObject = [
-            "identical": .bool(different.isEmpty), "tensors": JSON(results.count),
+            "identical": .bool(different.isEmpty && configuration.isEmpty), "tensors": JSON(results.count),
             "different": .array(different.map { .object($0.json) }),
+            "configuration": .array(configuration.map { .object($0.json) }),
         ]
         try page?.write(Report(first, second, results, result: .object(document)), common)
         if common.json {
@@ -106,8 +110,14 @@ struct Compare: AsyncParsableCommand {
             try standardOutput(table.text, terminator: "")
             try standardOutput(
                 "\(results.count) tensors: \(results.count - different.count) identical, \(different.count) different")
+            for disagreement in configuration { try standardOutput("configuration: \(disagreement)") }
+            if !configuration.isEmpty {
+                try standardOutput("The configurations make other functions of the same weights.")
+            }
         }
-        try conclude(different.isEmpty, within: different.allSatisfy { $0.isWithin(tolerance ?? 0) })
+        try conclude(
+            different.isEmpty && configuration.isEmpty,
+            within: configuration.isEmpty && different.allSatisfy { $0.isWithin(tolerance ?? 0) })
     }
 
     private func compareByRole(
@@ -128,7 +138,7 @@ struct Compare: AsyncParsableCommand {
             }
             try standardOutput(report.verdict)
         }
-        try conclude(report.isExact, within: report.maximumAbsolute <= (tolerance ?? 0))
+        try conclude(report.isExact, within: report.isWithin(tolerance ?? 0))
     }
 
     private func compareOutputs(_ page: ReportFile?) throws {

@@ -134,6 +134,8 @@ struct Prune: AsyncParsableCommand {
         } else {
             throw ValidationError("give one of --experts and --ratio")
         }
+        // What could not be run afterwards is refused before anything is measured.
+        _ = try source.description.pruned(size, topK: topK)
         let choice = try choice(source, size)
         let name = merge?.rawValue ?? criterion
         var options = PruneOptions(size: size, choice: choice)

@@ -16,7 +16,8 @@ struct Upcycle: AsyncParsableCommand {
               moe-tool upcycle --experts 8 --init drop:0.5 llama        # Drop-Upcycling
 
             Pairs: llama -> mixtral, granitemoe; mistral -> mixtral; qwen2 -> qwen2_moe; qwen3 -> qwen3_moe; \
-            olmo2 -> flex_olmo; granite -> granitemoe; deepseek_v3 with dense layers only -> deepseek_v3.
+            olmo2 -> flex_olmo; granite -> granitemoe; deepseek_v3 with dense layers only -> deepseek_v3; llama and \
+            mistral with --shared-experts or a choice of --layers -> qwen2_moe.
             """)
 
     @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
@@ -57,16 +58,18 @@ struct Upcycle: AsyncParsableCommand {
         let source = try Checkpoint(at: input)
         let (moe, preservation) = try source.upcycled(options)
         let output = writing.output ?? defaultOutput(for: input, suffix: "-\(mixture.experts)x")
-        let summary = [preservation.summary]
+        let written = try writing.parsedDType() ?? source.dtype
+        let verdict = preservation.rounding(source.dtype, to: written)
         try await write(
-            moe, to: output, writing: writing, common: common, remarks: summary,
-            details: ["function": .object(preservation.json)]
+            moe, to: output, writing: writing, common: common, remarks: [verdict.summary(in: written)],
+            details: ["function": .object(verdict.json)]
         ) { made in
             // A factor that is no power of two rounds the down projections, and so does another dtype.
             let isRounded = made.dtype != source.dtype || preservation.factor.significand != 1
             return verifying.check(
                 against: source, writing,
-                tolerance: preservation.degree != .exact ? .any : .rounding(to: isRounded ? made.dtype ?? .f32 : .f32))
+                tolerance: preservation.degree != .exact
+                    ? .finite : .rounding(to: isRounded ? made.dtype ?? .f32 : .f32))
         }
     }
 }
@@ -114,10 +117,13 @@ enum Switch: String, ExpressibleByArgument, CaseIterable {
 
 extension Preservation {
     /// What the user is told.
-    var summary: String {
+    func summary(in dtype: DType?) -> String {
         let head =
             switch degree {
             case .exact: "The result is exactly the dense function, to rounding"
+            case .rounded:
+                "The result is the dense function of weights rounded to \(dtype?.rawValue ?? "another dtype")"
+                    + (dtype.map { $0.bits <= 8 } == true ? ", which is no small change" : "")
             case .expectation: "The result is the dense function in expectation only"
             case .none: "The result is not the dense function"
             }

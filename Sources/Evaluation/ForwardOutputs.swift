@@ -1,3 +1,4 @@
+import Checkpoints
 package import Models
 import Numerics
 package import Safetensors

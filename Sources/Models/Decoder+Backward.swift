@@ -1,4 +1,5 @@
 import CPlatform
+import Checkpoints
 package import Numerics
 
 /// What a pass keeps so that gradients can be made of it.

@@ -1,3 +1,4 @@
+package import Checkpoints
 package import Numerics
 
 /// Sequences of token ids of the same length.

@@ -42,6 +42,11 @@ package final class Decoder {
         self.checkpoint = checkpoint
         self.workers = workers
         configuration = try DecoderConfiguration(checkpoint.description)
+        if let type = configuration.attention.rotaries.lazy.compactMap(\.uncomputedType).first {
+            throw checkpoint.description.config.failure(
+                .uncomputed,
+                "rope_type is \(escaped(type)), and moe-tool computes default, linear, dynamic, llama3 and yarn")
+        }
         self.topK = topK ?? configuration.mixture?.topK ?? 0
         if let mixture = configuration.mixture {
             guard self.topK >= 1, self.topK <= mixture.experts else {

@@ -1,4 +1,5 @@
 import CPlatform
+import Checkpoints
 import Numerics
 
 /// What the backward pass of a layer needs.

@@ -1,4 +1,5 @@
 import CPlatform
+import Checkpoints
 import Numerics
 
 extension DecoderConfiguration.Activation {

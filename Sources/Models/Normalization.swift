@@ -1,4 +1,5 @@
 import CPlatform
+import Checkpoints
 import Numerics
 
 /// A norm with its weights: forward, and backward from what `statistics` keeps.

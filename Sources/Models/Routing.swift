@@ -1,4 +1,5 @@
 import CPlatform
+package import Checkpoints
 import Glibc
 package import Numerics
 

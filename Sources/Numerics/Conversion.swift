@@ -10,6 +10,16 @@ extension DType {
         case .f4, .f6E2M3, .f6E3M2, .f8E8M0, .f8E4M3FNUZ, .f8E5M2FNUZ: false
         }
     }
+
+    /// Whether every finite value of another type is a value of this one too.
+    package func holds(_ other: DType) -> Bool {
+        switch (self, other) {
+        case (.f64, .f32), (.f64, .f16), (.f64, .bf16), (.f32, .f16), (.f32, .bf16): true
+        case (.f64, .f8E4M3), (.f32, .f8E4M3), (.f16, .f8E4M3), (.bf16, .f8E4M3): true
+        case (.f64, .f8E5M2), (.f32, .f8E5M2), (.f16, .f8E5M2), (.bf16, .f8E5M2): true
+        default: self == other
+        }
+    }
 }
 
 /// Arithmetic on elements of a type that has no values here: they can only be copied.

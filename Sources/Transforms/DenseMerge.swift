@@ -15,8 +15,7 @@ struct DenseMerge {
     }
 
     func run() throws -> Checkpoint {
-        var config = combiner.reference.description.config
-        if let vocabulary = combiner.vocabulary { config = try vocabulary.configuration(config) }
+        let config = try combiner.configuration(combiner.reference.description.config)
         let description = try ModelDescription(combiner.reference.description.architecture, config)
         var table: [Role: LazyTensor] = [:]
         var roles: [(role: Role, name: String)] = []

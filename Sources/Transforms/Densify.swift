@@ -47,7 +47,7 @@ struct Densification {
         self.source = source
         self.options = options
         let description = source.description
-        guard source.isMixture, let router = description.architecture.router else {
+        guard source.isMixture else {
             throw CheckpointError(
                 .incompatible, file: description.config.file, message: "it is dense already; densify takes a mixture")
         }
@@ -55,14 +55,9 @@ struct Densification {
         try rule.check(description)
         experts = try description.size("experts")
         topK = try description.size("top_k")
-        normalises =
-            try router.alwaysRenormalizes
-            || router.renormalizationKey.map {
-                try description.config.value($0, description.architecture)?.bool == true
-            }
-                ?? false
-        scale =
-            try router.scaleKey.flatMap { try description.config.value($0, description.architecture)?.double } ?? 1
+        let gates = try description.routerConfiguration()
+        normalises = gates.renormalizes || gates.score == .softmaxOfSelected
+        scale = Double(gates.scale)
         granularity = try Self.granularity(source, options, experts: experts)
         if case .fisher(let path) = options.method { fisher = try SafetensorsFile(path: path) } else { fisher = nil }
         if options.method == .concatenate, topK != experts {
@@ -109,6 +104,7 @@ struct Densification {
         }
         let config = try rule.config(source.description, width: width)
         let target = try ModelDescription(rule.target, config)
+        try target.checkFunction(of: source.description)
         var table: [Role: LazyTensor] = [:]
         for expected in try target.expectedTensors() {
             for (role, view) in expected.placements where table[role] == nil {

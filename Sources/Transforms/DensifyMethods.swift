@@ -126,15 +126,21 @@ extension Densification {
         _ file: SafetensorsFile, _ layer: Int, _ member: Int, _ projection: Role.Projection, like tensor: LazyTensor
     ) throws -> LazyTensor {
         let role = Role.expert(layer, member, projection)
-        let name = try source.description.expectedTensors(layout: "per-expert").first { expected in
-            expected.placements.contains { $0.role == role }
-        }?.name
-        guard let name, let info = file.header.tensors.first(where: { $0.name == name }) else {
+        let layouts = source.description.architecture.layoutNames
+        let expected = try source.description.expectedTensors(
+            layout: layouts.contains("per-expert") ? "per-expert" : nil
+        ).first { expected in expected.placements.contains { $0.role == role } }
+        let name = expected?.name
+        guard let expected, let view = expected.placements.first(where: { $0.role == role })?.view,
+            let info = file.header.tensors.first(where: { $0.name == name })
+        else {
             throw CheckpointError(
                 .incompatible, file: file.path, tensor: name, message: "there is no Fisher information for \(role)")
         }
-        let found = LazyTensor(whole: SourceTensor(file: file, info: info))
-        guard found.rows == tensor.rows, found.columns == tensor.columns, found.dtype.isConvertible else {
+        let found = LazyTensor(SourceTensor(file: file, info: info), view: view)
+        guard info.shape.dimensions == expected.shape, found.rows == tensor.rows, found.columns == tensor.columns,
+            found.dtype.isConvertible
+        else {
             throw CheckpointError(
                 .incompatible, file: file.path, tensor: name,
                 message: "expected \(tensor.rows) x \(tensor.columns), found \(info.shape)")

@@ -66,11 +66,7 @@ struct DensifyRule {
         for key in source.architecture.defaults.keys where config.object[key] == nil && key != "rope_theta" {
             config.object[key] = source.architecture.defaults[key]
         }
-        if pair["windows"]?.string == "allLayers", config.object["layer_types"] == nil {
-            let slides = config.object["use_sliding_window"]?.bool == true
-            config.object["layer_types"] = .array(
-                (0..<source.layerCount).map { _ in .string(slides ? "sliding_attention" : "full_attention") })
-        }
+        if let windows = pair["windows"]?.string { try config.spellWindows(of: source, as: windows, for: target) }
         for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
         config.object["model_type"] = .string(target.modelType)
         config.object["architectures"] = .array(target.classNames.prefix(1).map { .string($0) })
@@ -78,6 +74,7 @@ struct DensifyRule {
         guard let inner = rule["inner"]?.string else {
             throw CheckpointError(.internalFailure, message: "the rule for \(target.modelType) lacks a key")
         }
+        try config.spellSizes(of: source, for: target)
         config.object[inner] = JSON(width)
         switch form {
         case .family: break

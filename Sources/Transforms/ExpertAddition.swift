@@ -20,7 +20,8 @@ struct ExpertAddition {
         self.mixture = mixture
         self.options = options
         try MergeSurvey(
-            [mixture] + models, allowsVocabularies: false, allowsDTypes: options.dtype != nil, comparesKinds: false
+            [mixture] + models, allowsVocabularies: false, allowsDTypes: options.dtype != nil,
+            choosesTopK: options.topK != nil, comparesKinds: false
         ).check()
         _ = try VocabularyMerge([mixture] + models, nil, requiresTokenizer: options.requiresTokenizer)
         bank = try ExpertBank(models, options, layers: mixture.description.moeLayers)
@@ -40,7 +41,7 @@ struct ExpertAddition {
             config = try mixture.description.configuration(setting: "top_k", to: topK, in: config)
         }
         let target = try ModelDescription(mixture.description.architecture, config)
-        try target.checkGroups()
+        try target.checkRunnable()
         let rows = try RouterBuilder(options, target, experts: bank.count)
         var table: [Role: LazyTensor] = [:]
         for expected in try target.expectedTensors() {

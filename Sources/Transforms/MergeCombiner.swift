@@ -25,12 +25,31 @@ struct MergeCombiner {
         let all = [base].compactMap { $0 } + models + [options.sharedExpert].compactMap { $0 }
         try MergeSurvey(
             all, allowsVocabularies: options.vocabulary != nil, allowsDTypes: options.dtype != nil,
-            comparesKinds: comparesKinds
+            choosesTopK: options.topK != nil, comparesKinds: comparesKinds
         ).check()
         vocabulary = try VocabularyMerge(all, options.vocabulary, requiresTokenizer: options.requiresTokenizer)
         self.models = options.includesBase ? models + [base].compactMap { $0 } : models
         self.base = base
         self.options = options
+        let tied = try ([base].compactMap { $0 } + self.models).map {
+            try $0.description.config.holds("tie_word_embeddings", $0.description.architecture)
+        }
+        spellsHead = tied.contains(true) && tied.contains(false)
+    }
+
+    /// Whether some models have a head of their own and some have the embedding for it: the result then has one.
+    let spellsHead: Bool
+
+    /// The result's configuration from that of one of the models.
+    func configuration(_ config: ModelConfig) throws -> ModelConfig {
+        var config = try vocabulary?.configuration(config) ?? config
+        if spellsHead { config.object["tie_word_embeddings"] = false }
+        return config
+    }
+
+    /// What a model has for a role; a tied head is the embedding.
+    private func tensor(_ role: Role, of model: Checkpoint) -> LazyTensor? {
+        model.table[role] ?? (role.kind == .head && spellsHead ? model.table[Role(.embedding)] : nil)
     }
 
     /// Every file that is read, once.
@@ -47,7 +66,7 @@ struct MergeCombiner {
     func combined(_ role: Role, name: String) throws -> LazyTensor {
         // What no family describes is not averaged either: it goes with the configuration that speaks of it.
         if role.kind == .carried, let tensor = reference.table[role] { return tensor }
-        let having = models.indices.filter { models[$0].table[role] != nil }
+        let having = models.indices.filter { tensor(role, of: models[$0]) != nil }
         let origin = base.flatMap { aligned(role, $0) }
         let tensors = having.compactMap { aligned(role, models[$0]) }
         guard let first = options.average == .base ? origin ?? tensors.first : tensors.first else {
@@ -74,7 +93,7 @@ struct MergeCombiner {
 
     /// A model's tensor, its rows lined up where they stand for tokens.
     private func aligned(_ role: Role, _ model: Checkpoint) -> LazyTensor? {
-        guard let tensor = model.table[role] else { return nil }
+        guard let tensor = tensor(role, of: model) else { return nil }
         guard role.kind == .embedding || role.kind == .head || role.kind == .headBias, let vocabulary else {
             return tensor
         }
@@ -95,7 +114,7 @@ struct MergeCombiner {
         let all = [base].compactMap { $0 } + models
         var differing: [String] = []
         for (role, name) in roles {
-            let tensors = all.compactMap { $0.table[role] }
+            let tensors = all.compactMap { tensor(role, of: $0) }
             guard let first = tensors.first else { continue }
             for other in tensors.dropFirst() {
                 guard other.rows == first.rows, other.columns == first.columns,

@@ -9,8 +9,7 @@ package struct MergeSurvey {
         package let values: [String]
         /// Whether the models must agree on it.
         package let mustAgree: Bool
-
-        var agrees: Bool { Set(values).count <= 1 }
+        let agrees: Bool
     }
 
     package let models: [String]
@@ -19,40 +18,51 @@ package struct MergeSurvey {
     /// - Parameters:
     ///   - allowsVocabularies: the vocabularies are reconciled.
     ///   - allowsDTypes: the result's dtype is chosen.
+    ///   - choosesTopK: the number of experts of a token is chosen.
     ///   - comparesKinds: dense models and mixtures cannot be combined.
-    package init(_ checkpoints: [Checkpoint], allowsVocabularies: Bool, allowsDTypes: Bool, comparesKinds: Bool) throws
-    {
+    package init(
+        _ checkpoints: [Checkpoint], allowsVocabularies: Bool, allowsDTypes: Bool, choosesTopK: Bool,
+        comparesKinds: Bool
+    ) throws {
         models = checkpoints.map(\.name)
         let all = checkpoints.map(\.description)
-        func add(_ name: String, _ mustAgree: Bool = true, _ value: (ModelDescription) throws -> String) rethrows {
-            rows.append(Row(name: name, values: try all.map(value), mustAgree: mustAgree))
+        func add(_ name: String, _ values: [String], mustAgree: Bool = true) {
+            rows.append(
+                Row(name: name, values: values, mustAgree: mustAgree, agrees: Set(values).count <= 1))
         }
-        func size(_ name: String, _ symbol: String) {
-            add(name) { $0.sizeIfKnown(symbol).map(String.init) ?? "-" }
+        let functions = try all.map { try FunctionTraits($0) }
+        /// A trait of every model, or only of the mixtures among them.
+        func values(_ name: String, ofMixtures: Bool = false) -> (values: [String], agrees: Bool) {
+            let values = functions.map { function in function.traits.first { $0.name == name }?.value ?? "-" }
+            let compared = ofMixtures ? zip(all, values).filter(\.0.isMixture).map(\.1) : values
+            return (values, Set(compared).count <= 1)
         }
         let hasDense = all.contains { !$0.isMixture }
         let hasMixture = all.contains(where: \.isMixture)
-        add("family", !(hasDense && hasMixture) || comparesKinds) { $0.architecture.modelType }
-        size("layers", "layers")
-        size("hidden size", "hidden")
-        size("attention heads", "heads")
-        size("key/value heads", "kv_heads")
-        size("head dimension", "head_dim")
-        add("expert width") { description in
-            let width = description.sizeIfKnown(description.isMixture ? "expert_inner" : "inner")
-            return width.map(String.init) ?? "-"
+        add(
+            "family", functions.map(\.family), mustAgree: !(hasDense && hasMixture) || comparesKinds)
+        for name in ["layers", "hidden size", "attention heads", "key/value heads", "head dimension"] {
+            add(name, values(name).values)
         }
-        add("vocabulary", !allowsVocabularies) { $0.sizeIfKnown("vocab").map(String.init) ?? "-" }
-        try add("tied embeddings") {
-            try $0.config.value("tie_word_embeddings", $0.architecture)?.bool == true ? "yes" : "no"
+        add(
+            "expert width",
+            all.map { $0.sizeIfKnown($0.isMixture ? "expert_inner" : "inner").map(String.init) ?? "-" })
+        add("vocabulary", all.map { $0.sizeIfKnown("vocab").map(String.init) ?? "-" }, mustAgree: !allowsVocabularies)
+        add("rope", values("rope").values)
+        add("dtype", checkpoints.map { $0.dtype?.rawValue ?? "-" }, mustAgree: !allowsDTypes)
+        // Of the rest only what differs is shown.
+        var seen = Set(rows.map(\.name))
+        for trait in functions.flatMap(\.traits) where seen.insert(trait.name).inserted {
+            switch trait.scope {
+            case .sizes, .network, .parts: break
+            case .routing where trait.name != "experts of a token" || !choosesTopK: break
+            case .experts where comparesKinds || !["experts", "feed-forward width"].contains(trait.name): break
+            case .routing, .experts: continue
+            }
+            let isOfMixtures = !comparesKinds && (trait.scope == .routing || trait.scope == .experts)
+            let (values, agrees) = values(trait.name, ofMixtures: isOfMixtures)
+            if !agrees { rows.append(Row(name: trait.name, values: values, mustAgree: true, agrees: false)) }
         }
-        try add("rope") {
-            try $0.config.ropeParameters($0.architecture).map { JSON.object($0).serialized(sortedKeys: true) }?
-                .filter { !$0.isWhitespace } ?? "-"
-        }
-        rows.append(
-            Row(
-                name: "dtype", values: checkpoints.map { $0.dtype?.rawValue ?? "-" }, mustAgree: !allowsDTypes))
     }
 
     /// Aligned columns, disagreement marked.
@@ -86,9 +96,7 @@ package struct MergeSurvey {
             advice.append("vocabularies can be reconciled with --vocab base, union or intersect")
         }
         if conflicts.contains(where: { $0.name == "dtype" }) { advice.append("choose a dtype with --dtype") }
-        if conflicts.contains(where: { $0.name == "tied embeddings" }) {
-            advice.append("untie or tie the embeddings of some, so that all have a head or none has")
-        }
+        if conflicts.contains(where: { $0.name == "experts of a token" }) { advice.append("choose one with --top-k") }
         throw CheckpointError(
             .incompatible,
             message: "the models differ in \(conflicts.map(\.name).joined(separator: ", ")):\n\(table)"

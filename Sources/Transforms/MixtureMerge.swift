@@ -32,22 +32,21 @@ struct MixtureMerge {
             if let topK = options.topK {
                 config = try mixture.description.configuration(setting: "top_k", to: topK, in: config)
             }
-            if let vocabulary = combiner.vocabulary { config = try vocabulary.configuration(config) }
+            config = try combiner.configuration(config)
             target = try ModelDescription(mixture.description.architecture, config)
-            try target.checkGroups()
+            try target.checkRunnable()
         } else {
             let dense = combiner.reference
-            let rule = try UpcycleRule(from: dense.description.architecture, to: options.target)
-            for model in [dense] + combiner.models { try rule.check(model.description) }
             let mask = options.layers.mask(layers: dense.description.layerCount)
+            let rule = try UpcycleRule(
+                from: dense.description.architecture, to: options.target,
+                needs: UpcycleRule.Needs(sharedExpert: options.sharedExpert != nil, layers: mask))
+            for model in [dense] + combiner.models { try rule.check(model.description) }
             bank = try ExpertBank(combiner.models, options, layers: mask)
             let topK = options.topK ?? min(2, bank.count)
             guard topK >= 1, topK <= bank.count else {
                 throw CheckpointError(
                     .usage, message: "--top-k \(topK): a token can be routed to 1 to \(bank.count) experts")
-            }
-            if options.sharedExpert != nil, !rule.hasSharedExpert {
-                throw CheckpointError(.incompatible, message: "a \(rule.target.modelType) has no shared experts")
             }
             let shared =
                 !rule.hasSharedExpert
@@ -57,8 +56,9 @@ struct MixtureMerge {
             config = try rule.config(
                 dense.description, experts: bank.count, topK: topK, expertWidth: bank.width, sharedWidth: shared,
                 layers: options.layers, normalises: options.normalisesTopK)
-            if let vocabulary = combiner.vocabulary { config = try vocabulary.configuration(config) }
+            config = try combiner.configuration(config)
             target = try ModelDescription(rule.target, config)
+            try target.checkFunction(of: dense.description, exceptVocabulary: true)
             self.rule = rule
         }
     }
@@ -85,6 +85,13 @@ struct MixtureMerge {
                         options.sharedExpert == nil
                         ? emptyShared(role, view) : try shared(role, view, rows, name: expected.name)
                 default:
+                    if role.kind.isBias, let rule, rule.addsBias(role.kind),
+                        combiner.models.allSatisfy({ $0.table[role] == nil })
+                    {
+                        table[role] = LazyTensor(
+                            rows: view.rows, columns: view.columns, dtype: bank.dtype, expression: .constant(0))
+                        continue
+                    }
                     if role.kind == .head, combiner.models.allSatisfy({ $0.table[role] == nil }) {
                         // Some readers want the head spelled out although it is tied to the embedding.
                         table[role] = try table[Role(.embedding)] ?? combiner.combined(Role(.embedding), name: "head")
@@ -134,18 +141,5 @@ struct MixtureMerge {
             .feedForward(layer, role.kind == .sharedExpertGate ? .gate : .up)]
         guard let dense, dense.rows >= view.rows else { return zero }
         return dense.rows(0..<view.rows).written(as: bank.dtype)
-    }
-}
-
-extension ModelDescription {
-    /// A router that selects groups of experts needs groups of equal size.
-    func checkGroups() throws {
-        guard let groups = try config.int("n_group", architecture), groups > 1 else { return }
-        let experts = try size("experts")
-        guard experts % groups == 0 else {
-            throw CheckpointError(
-                .incompatible, file: config.file,
-                message: "\(experts) experts cannot be divided evenly among n_group = \(groups) groups")
-        }
     }
 }

@@ -21,6 +21,29 @@ extension Checkpoint {
     package func pruneGroups(_ options: PruneOptions) throws -> [Int: [[Int]]] { try Pruning(self, options).groups }
 }
 
+extension ModelDescription {
+    /// What is left: a model that can be run, whichever experts are chosen.
+    ///
+    /// - Throws: `CheckpointError` for numbers of experts that the router cannot choose from.
+    package func pruned(_ size: PruneOptions.Size, topK: Int?) throws -> ModelDescription {
+        guard isMixture else {
+            throw CheckpointError(
+                .incompatible, file: config.file, message: "a dense model has no experts to prune")
+        }
+        let count = try size.count(of: self.size("experts"))
+        let topK = try topK ?? self.size("top_k")
+        guard topK >= 1, topK <= count else {
+            throw CheckpointError(
+                .usage, message: "a token is routed to \(topK) experts, and \(count) would be left: give --top-k")
+        }
+        var config = try configuration(setting: "experts", to: count, in: config)
+        config = try configuration(setting: "top_k", to: topK, in: config)
+        let result = try ModelDescription(architecture, config)
+        try result.checkRunnable()
+        return result
+    }
+}
+
 private struct Pruning {
     private let source: Checkpoint
     private let options: PruneOptions
@@ -138,16 +161,8 @@ private struct Pruning {
     }
 
     func run() throws -> Checkpoint {
-        var config = try source.description.configuration(
-            setting: "experts", to: count, in: source.description.config)
-        let topK = try options.topK ?? source.description.size("top_k")
-        guard topK >= 1, topK <= count else {
-            throw CheckpointError(
-                .usage, message: "a token is routed to \(topK) experts, and \(count) would be left: give --top-k")
-        }
-        config = try source.description.configuration(setting: "top_k", to: topK, in: config)
-        let target = try ModelDescription(source.description.architecture, config)
-        try target.checkGroups()
+        let target = try source.description.pruned(options.size, topK: options.topK)
+        let topK = try target.size("top_k")
         var table: [Role: LazyTensor] = [:]
         for expected in try target.expectedTensors(layout: source.layout) {
             for (role, _) in expected.placements where table[role] == nil {

@@ -45,7 +45,11 @@ private struct Upcycling {
                 .incompatible, file: source.description.config.file,
                 message: "it is a mixture of experts already; upcycle takes a dense checkpoint")
         }
-        rule = try UpcycleRule(from: source.description.architecture, to: options.target)
+        rule = try UpcycleRule(
+            from: source.description.architecture, to: options.target,
+            needs: UpcycleRule.Needs(
+                sharedExpert: options.sharedExperts,
+                layers: options.layers.mask(layers: source.description.layerCount)))
         try rule.check(source.description)
         sizes = try UpcycleArithmetic(options)
         guard let gate = rule.target.router else {
@@ -63,10 +67,6 @@ private struct Upcycling {
                 .incompatible,
                 message: "--norm-topk off: \(rule.target.modelType) always divides the gates by their sum")
         }
-        if options.sharedExperts, !rule.hasSharedExpert {
-            throw CheckpointError(
-                .incompatible, message: "--shared-experts: a \(rule.target.modelType) has no shared experts")
-        }
         router = options.router ?? (sizes.isPartition ? .zero : .random(std: 0.02))
         preservation = sizes.preservation(options, router: router, rule: gate)
         // The smallest that the configuration can say: one unit, or one expert's width.
@@ -77,6 +77,7 @@ private struct Upcycling {
             sharedWidth: sharedWidth, layers: options.layers,
             normalises: options.normalisesTopK)
         target = try ModelDescription(rule.target, config)
+        try target.checkFunction(of: source.description)
     }
 
     func run() throws -> (checkpoint: Checkpoint, preservation: Preservation) {
@@ -93,6 +94,10 @@ private struct Upcycling {
     }
 
     private func tensor(_ role: Role, _ view: MatrixView, _ expected: ExpectedTensor) throws -> LazyTensor {
+        if role.kind.isBias, source.table[role] == nil, rule.addsBias(role.kind) {
+            return LazyTensor(
+                rows: view.rows, columns: view.columns, dtype: source.dtype ?? .f32, expression: .constant(0))
+        }
         guard let layer = role.layer, target.moeLayers[layer] else { return try carried(role) }
         switch role.kind {
         case .router: return try routerTensor(layer, view, expected.name)

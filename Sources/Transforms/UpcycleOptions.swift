@@ -1,4 +1,6 @@
 import Checkpoints
+import Numerics
+package import Safetensors
 
 /// How a dense checkpoint becomes a mixture of experts.
 public struct UpcycleOptions: Sendable, Hashable {
@@ -92,12 +94,27 @@ public enum LayerSelection: Sendable, Hashable {
 
 /// How the upcycled model's function compares with the dense one's.
 public struct Preservation: Sendable, Hashable {
-    /// Whether it is the dense function up to rounding, on average over the router's draw, or neither.
-    public enum Degree: String, Sendable { case exact, expectation, none }
+    /// Whether it is the dense function, the dense function of weights that were rounded, the dense function on average
+    /// over the router's draw, or none of these.
+    public enum Degree: String, Sendable { case exact, rounded, expectation, none }
 
     public let degree: Degree
     /// Why, in a sentence.
     public let reason: String
     /// The factor on the down projections.
     public let factor: Double
+
+    /// What is left of it where the weights are written in another dtype.
+    ///
+    /// - Parameters:
+    ///   - original: the dtype of the dense weights.
+    ///   - written: the dtype that they are written in.
+    package func rounding(_ original: DType?, to written: DType?) -> Preservation {
+        guard degree == .exact, let original, let written, original != written, !written.holds(original) else {
+            return self
+        }
+        return Preservation(
+            degree: .rounded, reason: "\(reason), and its weights are rounded from \(original.rawValue)",
+            factor: factor)
+    }
 }

@@ -7,22 +7,58 @@ package struct UpcycleRule: Sendable {
     private let rule: JSONObject
     private let pair: JSONObject
 
+    /// What a target must be able to say.
+    package struct Needs: Sendable {
+        let sharedExpert: Bool
+        let choosesLayers: Bool
+
+        package init(sharedExpert: Bool = false, layers: [Bool] = []) {
+            self.sharedExpert = sharedExpert
+            choosesLayers = layers.contains(false)
+        }
+
+        /// What the family cannot say; nil where it can say everything.
+        func missing(in family: Architecture, _ rule: JSONObject) -> String? {
+            if sharedExpert, rule["sharedInner"] == nil { return "a \(family.modelType) has no shared experts" }
+            if choosesLayers, family.layerKeys.dense == nil, family.layerKeys.firstDense == nil {
+                return "every layer of a \(family.modelType) is a mixture of experts: use --layers all"
+            }
+            return nil
+        }
+    }
+
     /// The rule for a dense family.
     ///
-    /// - Parameter target: the family asked for; nil for the first that there is a rule for.
+    /// - Parameters:
+    ///   - target: the family asked for; nil for the first that can say what is needed.
+    ///   - needs: what the result is to have.
     /// - Throws: `CheckpointError` that says what the family can become.
-    package init(from source: Architecture, to target: String?) throws {
+    package init(from source: Architecture, to target: String?, needs: Needs = Needs()) throws {
         var targets: [String] = []
+        var missing: String?
+        var able: String?
         for name in Architecture.names {
             guard let candidate = try Architecture.named(name), let rule = candidate.upcycling,
                 let pair = rule["from"]?.object?[source.modelType]?.object
             else { continue }
             targets.append(name)
+            if let lack = needs.missing(in: candidate, rule) {
+                if target == nil || target == name { missing = missing ?? lack }
+                continue
+            }
+            able = able ?? name
             guard target == nil || target == name else { continue }
             self.target = candidate
             self.rule = rule
             self.pair = pair
             return
+        }
+        if let missing {
+            throw CheckpointError(
+                .incompatible,
+                message: missing
+                    + (able.map { ", or --target \($0)" }
+                        ?? "; no family of mixtures here that a \(source.modelType) can become says it"))
         }
         let possible =
             targets.isEmpty
@@ -37,6 +73,11 @@ package struct UpcycleRule: Sendable {
 
     /// Whether the target has a shared expert in every mixture.
     var hasSharedExpert: Bool { rule["sharedInner"] != nil }
+
+    /// Whether the target always has a bias that the dense family need not have: it is zero then.
+    func addsBias(_ kind: Role.Kind) -> Bool {
+        (rule["biases"]?.array ?? []).contains { $0.string == kind.rawValue }
+    }
 
     /// The narrowest shared expert that the target's configuration can say.
     func smallestSharedWidth(_ expertWidth: Int) -> Int {
@@ -101,8 +142,9 @@ package struct UpcycleRule: Sendable {
         }
         if let key = target.router?.renormalizationKey { config.object[key] = .bool(normalises) }
         try setLayers(layers, source, in: &config)
-        try setWindows(source, in: &config)
+        if let form = pair["windows"]?.string { try config.spellWindows(of: source, as: form, for: target) }
         for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
+        try config.spellSizes(of: source, for: target)
         // Another spelling of a key that was set would contradict it.
         for (key, spellings) in target.aliases {
             for spelling in spellings where spelling != key { config.object[spelling] = nil }
@@ -160,42 +202,5 @@ package struct UpcycleRule: Sendable {
                 .incompatible, message: "every layer of a \(target.modelType) is a mixture of experts: use --layers all"
             )
         }
-    }
-
-    /// Which layers look back a limited way must not depend on a rule that the two classes state differently.
-    private func setWindows(_ source: ModelDescription, in config: inout ModelConfig) throws {
-        guard let form = pair["windows"]?.string else { return }
-        let isSliding = try source.slidingLayers()
-        if form == "layerTypes" {
-            config.object["layer_types"] = .array(
-                isSliding.map { .string($0 ? "sliding_attention" : "full_attention") })
-        } else {
-            guard Set(isSliding).count <= 1 else {
-                throw CheckpointError(
-                    .incompatible, file: source.config.file,
-                    message: "some layers have a sliding window and some have not, and \(target.modelType) has one for "
-                        + "all or for none")
-            }
-            config.object["use_sliding_window"] = .bool(isSliding.first ?? false)
-            if isSliding.first != true { config.object["sliding_window"] = .null }
-        }
-    }
-}
-
-extension ModelDescription {
-    /// Whether each layer's attention has a sliding window, as qwen2's and qwen3's configuration classes decide it.
-    fileprivate func slidingLayers() throws -> [Bool] {
-        if let types = config.object["layer_types"]?.array {
-            guard types.count == layerCount else {
-                throw CheckpointError(
-                    .incompatible, file: config.file,
-                    message: "layer_types has \(types.count) entries for \(layerCount) layers")
-            }
-            return types.map { $0.string == "sliding_attention" }
-        }
-        let uses = try config.value("use_sliding_window", architecture)?.bool == true
-        let window = try config.value("sliding_window", architecture)
-        let first = try config.int("max_window_layers", architecture) ?? 0
-        return (0..<layerCount).map { uses && window != nil && $0 >= first }
     }
 }

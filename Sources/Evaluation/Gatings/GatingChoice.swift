@@ -1,5 +1,5 @@
-import Checkpoints
-package import Models
+package import Checkpoints
+import Models
 import Safetensors
 
 /// Another gating for the experts of a mixture than the one it was made with: a look for research, not what the model is

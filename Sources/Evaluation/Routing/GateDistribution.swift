@@ -1,5 +1,6 @@
+package import Checkpoints
 import Glibc
-package import Models
+import Models
 
 /// A router's probability for each expert, before any is selected: what balance and entropy are measured on.
 ///

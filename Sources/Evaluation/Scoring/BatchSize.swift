@@ -1,3 +1,4 @@
+package import Checkpoints
 package import Models
 
 /// How many tokens go through a model at once.

@@ -110,6 +110,18 @@ package final class Trainer {
                     + "\(teacher.configuration.hidden), the student \(student.configuration.layers) of "
                     + "\(student.configuration.hidden)")
         }
+        if options.distillation?.hidden ?? 0 > 0 {
+            // Streams of other scales are apart whatever is learned.
+            let disagreements = try FunctionTraits(teacher.checkpoint.description).disagreements(
+                with: FunctionTraits(student.checkpoint.description), in: [.network]
+            ).filter { ["embedding multiplier", "residual multiplier"].contains($0.name) }
+            guard disagreements.isEmpty else {
+                throw CheckpointError(
+                    .incompatible,
+                    message: "--hidden-weight compares streams, and teacher and student scale them differently: "
+                        + disagreements.map(\.description).joined(separator: "; "))
+            }
+        }
     }
 
     // MARK: A step

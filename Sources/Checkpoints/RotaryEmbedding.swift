@@ -1,11 +1,8 @@
-import CPlatform
-import Checkpoints
 import Glibc
-import Numerics
 import Safetensors
 
 /// Rotary position embeddings (Su et al. 2021, 2104.09864) and the ways to stretch them.
-package struct RotaryEmbedding: Sendable {
+package struct RotaryEmbedding: Sendable, Hashable {
     /// Values of a head that are rotated.
     package let dimension: Int
     /// Whether pairs are neighbours instead of halves of the head.
@@ -25,17 +22,21 @@ package struct RotaryEmbedding: Sendable {
 
     /// Queries at position p are multiplied by `1 + beta * ln(1 + floor((p + offset) / length))`, so that attention stays
     /// as sharp over long texts (Nakanishi 2025, 2501.19399, as Llama 4 and Ministral 3 have it).
-    package struct Temperature: Sendable {
+    package struct Temperature: Sendable, Hashable {
         let beta: Double
         let length: Double
         let offset: Int
 
-        func factor(_ position: Int) -> Float {
+        package func factor(_ position: Int) -> Float {
             Float(1 + beta * log(1 + (Double(position + offset) / length).rounded(.down)))
+        }
+
+        var summary: String {
+            "queries grow by \(canonicalText(beta)) every \(canonicalText(length)) from \(offset)"
         }
     }
 
-    private enum Scaling: Sendable {
+    private enum Scaling: Sendable, Hashable {
         case none
         case linear(factor: Double)
         /// NTK-aware: the base grows with the length.
@@ -43,6 +44,14 @@ package struct RotaryEmbedding: Sendable {
         case llama3(factor: Double, low: Double, high: Double, original: Double)
         /// Interpolation by frequency (Peng et al. 2023, 2309.00071); the frequencies do not depend on the length.
         case yarn(factor: Double, low: Double, high: Double)
+        /// One that is not computed here, with its numbers.
+        case other(String)
+    }
+
+    /// What stretches the embedding, where that is not computed here; nil where it is.
+    package var uncomputedType: String? {
+        guard case .other(let text) = scaling else { return nil }
+        return text
     }
 
     /// No rotation: attention without positions.
@@ -60,7 +69,7 @@ package struct RotaryEmbedding: Sendable {
     ///   - parameters: `rope_type`, `rope_theta` and what the type needs.
     ///   - dimension: values of a head that have a position.
     ///   - allowsPartial: whether the family rotates only `partial_rotary_factor` of them.
-    /// - Throws: `CheckpointError` for numbers that give no frequencies, and types that are not computed.
+    /// - Throws: `CheckpointError` for numbers that give no frequencies.
     init(_ description: ModelDescription, _ parameters: JSONObject, dimension: Int, allowsPartial: Bool) throws {
         let config = description.config
         func number(_ key: String) throws -> Double? {
@@ -81,7 +90,7 @@ package struct RotaryEmbedding: Sendable {
         }
         guard part == 1 || allowsPartial else {
             throw config.failure(
-                .incompatible, "partial_rotary_factor is \(part), and \(description.architecture.modelType) rotates all"
+                .uncomputed, "partial_rotary_factor is \(part), and \(description.architecture.modelType) rotates all"
             )
         }
         self.dimension = Int(Double(dimension) * part)
@@ -140,9 +149,11 @@ package struct RotaryEmbedding: Sendable {
             (low, high) = (max(low, 0), min(high, size - 1))
             scaling = .yarn(factor: factor, low: low, high: low == high ? high + 0.001 : high)
         default:
-            throw config.failure(
-                .incompatible,
-                "rope_type is \(escaped(type)), and moe-tool computes default, linear, dynamic, llama3 and yarn")
+            var all = parameters
+            for key in ["max_position_embeddings", "original_max_position_embeddings"] where all[key] == nil {
+                all[key] = try config.value(key, description.architecture)
+            }
+            scaling = .other(Self.text(type, all))
         }
         self.magnitude = Float(magnitude)
         self.latentScale = Float(latentScale)
@@ -152,8 +163,37 @@ package struct RotaryEmbedding: Sendable {
         }
     }
 
+    /// A type that is not computed and its numbers, the same for the same meaning.
+    private static func text(_ type: String, _ parameters: JSONObject) -> String {
+        let rest = parameters.keys.filter { $0 != "rope_type" && $0 != "rope_theta" }.sorted()
+        return ([type] + rest.map { "\($0) \((parameters[$0] ?? .null).canonicalText)" }).joined(separator: ", ")
+    }
+
+    /// In words: equal for equal functions.
+    package var summary: String {
+        guard dimension > 0 else { return temperature.map { "no positions, \($0.summary)" } ?? "no positions" }
+        var parts = ["theta \(canonicalText(theta))"]
+        switch scaling {
+        case .none: break
+        case .linear(let factor): parts.append("linear, factor \(canonicalText(factor))")
+        case .dynamic(let factor):
+            parts.append("dynamic, factor \(canonicalText(factor)) beyond \(canonicalText(maximumLength))")
+        case .llama3(let factor, let low, let high, let original):
+            let numbers = [factor, low, high, original].map { canonicalText($0) }
+            parts.append("llama3, factors \(numbers.prefix(3).joined(separator: ", ")) of \(numbers[3])")
+        case .yarn(let factor, let low, let high):
+            parts.append(
+                "yarn, factor \(canonicalText(factor)) from \(canonicalText(low)) to \(canonicalText(high)), "
+                    + "magnitude \(canonicalText(Double(magnitude)))")
+        case .other(let text): parts.append(text)
+        }
+        parts.append("\(dimension) values\(isInterleaved ? ", interleaved" : "")")
+        if let temperature { parts.append(temperature.summary) }
+        return parts.joined(separator: ", ")
+    }
+
     /// The angle per position of each pair, for a sequence of that length.
-    func frequencies(length: Int) -> [Float] {
+    package func frequencies(length: Int) -> [Float] {
         var base = theta
         if case .dynamic(let factor) = scaling {
             let size = Double(dimension)
@@ -165,7 +205,7 @@ package struct RotaryEmbedding: Sendable {
             let power = Float(pow(Double(Float(base)), Double(Float(2 * pair) / Float(dimension))))
             let plain = 1 / power
             switch scaling {
-            case .none, .dynamic: return plain
+            case .none, .dynamic, .other: return plain
             case .linear(let factor): return plain / Float(factor)
             case .llama3(let factor, let low, let high, let original):
                 let wave = 2 * Float.pi / plain
@@ -179,50 +219,4 @@ package struct RotaryEmbedding: Sendable {
             }
         }
     }
-
-    /// Cosines and sines of positions `start ..< start + count`, `[count, dimension / 2]` each.
-    func table(from start: Int, count: Int) -> RotaryTable {
-        let angles = frequencies(length: start + count)
-        let pairs = dimension / 2
-        let table = RotaryTable(
-            cosines: Matrix(rows: count, columns: pairs), sines: Matrix(rows: count, columns: pairs),
-            isInterleaved: isInterleaved,
-            queryFactors: temperature.map { temperature in (start..<start + count).map { temperature.factor($0) } })
-        for position in 0..<count {
-            for pair in 0..<pairs {
-                let angle = Float(start + position) * angles[pair]
-                table.cosines[position, pair] = cosf(angle) * magnitude
-                table.sines[position, pair] = sinf(angle) * magnitude
-            }
-        }
-        return table
-    }
-}
-
-/// Sines and cosines of a range of positions.
-struct RotaryTable {
-    let cosines: Matrix
-    let sines: Matrix
-    let isInterleaved: Bool
-    /// The factor on each position's queries; nil for none.
-    let queryFactors: [Float]?
-
-    /// Rotates the first values of each of `heads` parts of a row, which lie `stride` apart, by the row's position; back
-    /// with `sign` -1 (times the magnitude, as the gradient asks for).
-    func rotate(_ row: UnsafeMutablePointer<Float>, position: Int, heads: Int, stride: Int, sign: Float = 1) {
-        guard cosines.columns > 0 else { return }
-        for head in 0..<heads {
-            ctransformer_rotate(
-                row + head * stride, cosines.row(position), sines.row(position), cosines.columns, sign,
-                isInterleaved ? 1 : 0)
-        }
-    }
-}
-
-/// The tables of a pass: one for each way that layers rotate.
-struct RotaryTables {
-    let tables: [RotaryTable]
-    let ofLayer: [Int]
-
-    subscript(layer: Int) -> RotaryTable { tables[ofLayer[layer]] }
 }

@@ -1,9 +1,6 @@
-import Checkpoints
-import Safetensors
-
 /// What a decoder computes, with every number known: the family's description and the checkpoint's configuration taken
 /// together.
-package struct DecoderConfiguration: Sendable {
+package struct DecoderConfiguration: Sendable, Hashable {
     package let layers: Int
     package let hidden: Int
     package let vocabulary: Int
@@ -28,8 +25,8 @@ package struct DecoderConfiguration: Sendable {
     package let moeLayers: [Bool]
 
     /// How a vector is normalised.
-    package struct Norm: Sendable {
-        package enum Kind: Sendable {
+    package struct Norm: Sendable, Hashable {
+        package enum Kind: Sendable, Hashable {
             /// `x / rms(x) * w`
             case rms
             /// `x / rms(x) * (1 + w)`
@@ -40,12 +37,17 @@ package struct DecoderConfiguration: Sendable {
         package let kind: Kind
         package let epsilon: Float
 
+        package init(kind: Kind, epsilon: Float) {
+            self.kind = kind
+            self.epsilon = epsilon
+        }
+
         /// What is added to the weights before they multiply.
         package var weightOffset: Float { kind == .rmsPlusOne ? 1 : 0 }
     }
 
     /// The attention of every layer.
-    package struct Attention: Sendable {
+    package struct Attention: Sendable, Hashable {
         package let heads: Int
         package let keyValueHeads: Int
         /// Values of a head's query and key.
@@ -70,13 +72,8 @@ package struct DecoderConfiguration: Sendable {
         package let rotaries: [RotaryEmbedding]
         package let rotaryOfLayer: [Int]
 
-        /// Sines and cosines of positions `start ..< start + count` for every layer.
-        func rotaryTables(from start: Int, count: Int) -> RotaryTables {
-            RotaryTables(tables: rotaries.map { $0.table(from: start, count: count) }, ofLayer: rotaryOfLayer)
-        }
-
         /// Multi-head latent attention (DeepSeek-AI 2024, 2405.04434, section 2.1).
-        package struct Latent: Sendable {
+        package struct Latent: Sendable, Hashable {
             /// Rank of the queries' projection; nil where they are projected at once.
             package let queryRank: Int?
             package let keyValueRank: Int
@@ -95,7 +92,7 @@ package struct DecoderConfiguration: Sendable {
     }
 
     /// The mixture layers.
-    package struct Mixture: Sendable {
+    package struct Mixture: Sendable, Hashable {
         package let experts: Int
         package let topK: Int
         package let expertInner: Int
@@ -105,8 +102,8 @@ package struct DecoderConfiguration: Sendable {
     }
 
     /// What a router computes from its logits.
-    package struct Router: Sendable {
-        package enum Score: Sendable {
+    package struct Router: Sendable, Hashable {
+        package enum Score: Sendable, Hashable {
             /// The gates are the softmax of all logits.
             case softmax
             /// The gates are the softmax of the selected logits.
@@ -126,8 +123,8 @@ package struct DecoderConfiguration: Sendable {
         package let groups: Groups?
 
         /// Experts are chosen from some of the groups only.
-        package struct Groups: Sendable {
-            package enum Score: Sendable {
+        package struct Groups: Sendable, Hashable {
+            package enum Score: Sendable, Hashable {
                 /// A group is worth its best expert.
                 case best
                 /// A group is worth its two best experts together.

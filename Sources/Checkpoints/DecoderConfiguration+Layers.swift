@@ -1,34 +1,33 @@
-import Checkpoints
 import Safetensors
 
 /// What the attention of a layer sees.
-struct LayerType {
-    enum Kind: String {
+package struct LayerType {
+    package enum Kind: String {
         case full = "full_attention"
         case sliding = "sliding_attention"
         case chunked = "chunked_attention"
     }
-    let kind: Kind
+    package let kind: Kind
     /// How many tokens, itself among them, a token sees; nil for all before it.
-    let window: Int?
+    package let window: Int?
     /// Tokens of a run that see each other only; nil for no such runs.
-    let chunk: Int?
+    package let chunk: Int?
 }
 
 /// What differs from layer to layer: windows, and how positions are told.
 extension ConfigurationReader {
     /// - Throws: `CheckpointError` for what an architecture file says is not computed.
-    func refuseUnsupported() throws {
+    package func refuseUnsupported() throws {
         for entry in rules["unsupported"]?.array ?? [] {
             guard let rule = entry.object, let condition = rule["when"]?.string,
                 try description.config.holds(condition, description.architecture)
             else { continue }
-            throw failure(.incompatible, "\(condition) is set: \(rule["because"]?.string ?? "it is not computed")")
+            throw failure(.uncomputed, "\(condition) is set: \(rule["because"]?.string ?? "it is not computed")")
         }
     }
 
     /// The kind of each layer with its window, as the family's configuration class lays them out.
-    func layerTypes(layers: Int) throws -> [LayerType] {
+    package func layerTypes(layers: Int) throws -> [LayerType] {
         let all = [LayerType](repeating: LayerType(kind: .full, window: nil, chunk: nil), count: layers)
         guard let rule = rules["window"]?.object else { return all }
         var window: Int?
@@ -69,7 +68,7 @@ extension ConfigurationReader {
             return try types.prefix(layers).map { type in
                 guard let kind = type.string.flatMap({ LayerType.Kind(rawValue: $0) }), allowed.contains(kind) else {
                     throw failure(
-                        .incompatible,
+                        .uncomputed,
                         "layer_types has \(escaped(type.serialized())), and moe-tool computes "
                             + allowed.map(\.rawValue).joined(separator: " and "))
                 }
@@ -120,7 +119,7 @@ extension ConfigurationReader {
     }
 
     /// The ways that layers rotate queries and keys, and which of them each layer has.
-    func rotaries(_ types: [LayerType], dimension: Int) throws -> ([RotaryEmbedding], [Int]) {
+    package func rotaries(_ types: [LayerType], dimension: Int) throws -> ([RotaryEmbedding], [Int]) {
         let without = try layersWithoutPositions(types)
         var names: [String] = []
         var ofLayer: [Int] = []

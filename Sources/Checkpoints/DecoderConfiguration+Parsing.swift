@@ -1,11 +1,12 @@
-package import Checkpoints
-import Safetensors
+package import Safetensors
 
 extension DecoderConfiguration {
-    /// - Throws: `CheckpointError` naming the key: for numbers that are missing, not finite or contradict one another, and
-    ///   for what the decoder does not compute.
+    /// - Throws: `CheckpointError` naming the key: for numbers that are missing, not finite or contradict one another;
+    ///   `uncomputed` for a model that may run elsewhere and has no form here.
     package init(_ description: ModelDescription) throws {
         let reader = ConfigurationReader(description)
+        // What contradicts itself is said before what is only not computed.
+        mixture = try description.isMixture ? reader.mixture() : nil
         try reader.refuseUnsupported()
         layers = description.layerCount
         hidden = try reader.size("hidden")
@@ -22,38 +23,39 @@ extension DecoderConfiguration {
         isParallel = reader.rules["parallel"]?.bool == true
         logitsSoftcap = try reader.cap("logitsSoftcap")
         inner = try description.sizeIfKnown("inner").map { _ in try reader.size("inner") }
-        mixture = try description.isMixture ? reader.mixture() : nil
     }
 }
 
 /// Takes numbers from a configuration under the keys that the family's file names.
-struct ConfigurationReader {
-    typealias Norm = DecoderConfiguration.Norm
-    typealias Activation = DecoderConfiguration.Activation
-    typealias Attention = DecoderConfiguration.Attention
-    typealias Mixture = DecoderConfiguration.Mixture
-    typealias Router = DecoderConfiguration.Router
+package struct ConfigurationReader {
+    package typealias Norm = DecoderConfiguration.Norm
+    package typealias Activation = DecoderConfiguration.Activation
+    package typealias Attention = DecoderConfiguration.Attention
+    package typealias Mixture = DecoderConfiguration.Mixture
+    package typealias Router = DecoderConfiguration.Router
 
     /// Sizes beyond this are not a model's; below it, products of two of them do not overflow.
-    static let maximumSize = 1 << 27
+    package static let maximumSize = 1 << 27
 
-    let description: ModelDescription
-    let rules: JSONObject
+    package let description: ModelDescription
+    package let rules: JSONObject
 
     init(_ description: ModelDescription) {
         self.description = description
         rules = description.architecture.computation
     }
 
-    func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
+    package func failure(_ code: CheckpointError.Code, _ message: String) -> CheckpointError {
         description.config.failure(code, message)
     }
 
-    func number(_ key: String) throws -> Double? { try description.config.double(key, description.architecture) }
+    package func number(_ key: String) throws -> Double? {
+        try description.config.double(key, description.architecture)
+    }
 
-    func int(_ key: String) throws -> Int? { try description.config.int(key, description.architecture) }
+    package func int(_ key: String) throws -> Int? { try description.config.int(key, description.architecture) }
 
-    func size(_ symbol: String) throws -> Int {
+    package func size(_ symbol: String) throws -> Int {
         let value = try description.size(symbol)
         guard value <= Self.maximumSize else {
             throw failure(.malformed, "\(symbol) is \(value), which no model has")
@@ -62,18 +64,18 @@ struct ConfigurationReader {
     }
 
     /// A number under the key that a rule names.
-    func factor(_ rule: String) throws -> Float? {
+    package func factor(_ rule: String) throws -> Float? {
         guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
         return Float(value)
     }
 
-    func cap(_ rule: String) throws -> Float? {
+    package func cap(_ rule: String) throws -> Float? {
         guard let key = rules[rule]?.string, let value = try number(key) else { return nil }
         guard value > 0 else { throw failure(.malformed, "\(key) is \(value), and must be positive or null") }
         return Float(value)
     }
 
-    func norm() throws -> Norm {
+    package func norm() throws -> Norm {
         let key = rules["normEpsilon"]?.string ?? "rms_norm_eps"
         let epsilon = try number(key) ?? 1e-6
         guard epsilon >= 0 else { throw failure(.malformed, "\(key) is \(epsilon), and must not be negative") }
@@ -87,7 +89,7 @@ struct ConfigurationReader {
         return Norm(kind: kind, epsilon: Float(epsilon))
     }
 
-    func embeddingScale(hidden: Int) throws -> Float {
+    package func embeddingScale(hidden: Int) throws -> Float {
         if rules["embeddingScale"]?.string == "sqrt(hidden)" {
             if let key = rules["embeddingScaleWhen"]?.string,
                 try !description.config.holds(key, description.architecture)
@@ -99,7 +101,7 @@ struct ConfigurationReader {
         return try factor("embeddingScale") ?? 1
     }
 
-    func activation() throws -> Activation {
+    package func activation() throws -> Activation {
         if let rule = rules["activation"]?.object, rule["kind"]?.string == "clamped-swiglu" {
             let alpha = try rule["alpha"]?.string.flatMap { try number($0) } ?? 1.702
             let limit = try rule["limit"]?.string.flatMap { try number($0) } ?? 7
@@ -113,10 +115,10 @@ struct ConfigurationReader {
             default: continue
             }
         }
-        throw failure(.incompatible, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh")
+        throw failure(.uncomputed, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh")
     }
 
-    func attention(layers: Int) throws -> Attention {
+    package func attention(layers: Int) throws -> Attention {
         let heads = try size("heads")
         let keyValueHeads = try size("kv_heads")
         var latent: Attention.Latent?
@@ -155,12 +157,12 @@ struct ConfigurationReader {
         if let factor = try factor("attentionScale") { return factor }
         if let base = try factor("attentionScaleBase") {
             guard base > 0 else { throw failure(.malformed, "query_pre_attn_scalar must be positive") }
-            return 1 / base.squareRoot()
+            return Float(1 / Double(base).squareRoot())
         }
-        return 1 / Float(keyDimension).squareRoot()
+        return Float(1 / Double(keyDimension).squareRoot())
     }
 
-    func mixture() throws -> Mixture {
+    package func mixture() throws -> Mixture {
         let experts = try size("experts")
         let topK = try size("top_k")
         let shared = try description.sizeIfKnown("shared_inner").map { _ in try size("shared_inner") }
@@ -202,7 +204,7 @@ struct ConfigurationReader {
             if method == "greedy" { return nil }
             guard method == condition["is"]?.string else {
                 throw failure(
-                    .incompatible, "\(key) is \(escaped(method ?? "missing")), which moe-tool does not compute")
+                    .uncomputed, "\(key) is \(escaped(method ?? "missing")), which moe-tool does not compute")
             }
         }
         let count = try rule["count"]?.string.flatMap { try int($0) } ?? 1
@@ -212,14 +214,18 @@ struct ConfigurationReader {
             throw failure(
                 .incompatible, "\(kept) of \(count) groups cannot be chosen from \(experts) experts evenly")
         }
-        if count == 1 { return nil }
         guard best || experts / count >= 2 else {
-            throw failure(.incompatible, "groups are worth their two best experts, and have \(experts / count)")
+            throw failure(
+                .incompatible,
+                "a group is worth its two best experts, and \(experts) experts in \(count) groups are "
+                    + "\(experts / count) in each")
         }
+        if count == 1 { return nil }
         guard kept * (experts / count) >= topK else {
             throw failure(
                 .incompatible,
-                "\(topK) experts cannot be chosen from \(kept) groups of \(experts / count)")
+                "a token is routed to \(topK) experts, and the \(kept) groups that they are chosen from have "
+                    + "\(experts / count) each")
         }
         return Router.Groups(count: count, kept: kept, score: best ? .best : .topTwo)
     }
