@@ -7,6 +7,7 @@ package enum Formats {
         "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "flex_olmo", "granitemoe", "phimoe", "deepseek_v2",
         "deepseek_v3", "gpt_oss", "glm4_moe", "glm4_moe_lite", "minimax_m2", "dots1", "solar_open", "hy_v3",
         "granitemoeshared", "granitemoehybrid", "afmoe", "exaone_moe", "ernie4_5_moe", "hunyuan_v1_moe",
+        "llama4_text", "kimi_k2", "deepseek_v32",
     ]
 
     /// The file that describes a family.
@@ -53,6 +54,9 @@ package enum Formats {
         case "exaone_moe": PackageResources.exaone_moe_json
         case "ernie4_5_moe": PackageResources.ernie4_5_moe_json
         case "hunyuan_v1_moe": PackageResources.hunyuan_v1_moe_json
+        case "llama4_text": PackageResources.llama4_text_json
+        case "kimi_k2": PackageResources.kimi_k2_json
+        case "deepseek_v32": PackageResources.deepseek_v32_json
         default: nil
         }
     }

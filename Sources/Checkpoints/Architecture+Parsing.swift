@@ -110,6 +110,7 @@ private struct ArchitectureParser {
             score: score, selectsBeforeScoring: object["order"]?.string == "topk-then-softmax",
             renormalization: try string(object["renormalize"], "router.renormalize"),
             scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string,
+            gatesInput: object["gatesInput"]?.bool ?? false,
             leastSumKey: object["leastSum"]?.string)
     }
 }

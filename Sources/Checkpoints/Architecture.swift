@@ -64,6 +64,8 @@ package struct Architecture: Sendable {
         package let groups: JSONObject?
         /// The configuration key of the sparse mixer's threshold.
         package let jitterKey: String?
+        /// Whether the gates multiply what goes into the experts.
+        package let gatesInput: Bool
         /// The configuration key of the least that selected gates are divided by.
         package let leastSumKey: String?
 

@@ -89,8 +89,11 @@ extension ConfigurationReader {
             let period = try limit(0)
             guard period > 0 else { return [LayerType.Kind](repeating: .full, count: layers) }
             return (0..<layers).map { ($0 + 1) % period != 0 ? special : .full }
-        case "without-positions":
-            return try hasPositions(rule: rules["noPositions"]?.object ?? [:], layers).map { $0 ? .full : special }
+        case "without-positions", "with-positions":
+            let chosen = parts[0] == "with-positions"
+            return try hasPositions(rule: rules["noPositions"]?.object ?? [:], layers).map {
+                $0 == chosen ? special : .full
+            }
         default:
             let end = try limit(layers)
             return (0..<layers).map { $0 % 2 == 0 && $0 < end ? special : .full }

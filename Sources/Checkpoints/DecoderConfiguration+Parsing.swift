@@ -23,6 +23,7 @@ extension DecoderConfiguration {
         isParallel = reader.rules["parallel"]?.bool == true
         logitsSoftcap = try reader.cap("logitsSoftcap")
         inner = try description.sizeIfKnown("inner").map { _ in try reader.size("inner") }
+        maximumLength = try reader.rules["maximumLength"]?.string.flatMap { try reader.int($0) }
     }
 }
 
@@ -144,12 +145,16 @@ package struct ConfigurationReader {
         }
         let types = try layerTypes(layers: layers)
         let (rotaries, rotaryOfLayer) = try rotaries(types, dimension: rotated)
+        let weightless = try rules["weightlessNorms"]?.string.map {
+            try description.config.holds($0, description.architecture)
+        }
         return Attention(
             heads: heads, keyValueHeads: latent == nil ? keyValueHeads : heads, keyDimension: keyDimension,
             valueDimension: valueDimension, latent: latent,
             scale: try attentionScale(keyDimension) * (latent == nil ? 1 : rotaries.first?.latentScale ?? 1),
             softcap: try cap("attentionSoftcap"), windows: types.map(\.window), chunks: types.map(\.chunk),
             clip: try cap("clip"), normalizesAfterRotation: rules["queryKeyNorm"]?.string == "after-rotation",
+            weightlessNorms: rotaryOfLayer.map { weightless == true && rotaries[$0].dimension > 0 },
             rotaries: rotaries, rotaryOfLayer: rotaryOfLayer)
     }
 
@@ -193,7 +198,7 @@ package struct ConfigurationReader {
         }
         let scale = try rule.scaleKey.flatMap { try number($0) } ?? 1
         return Router(
-            score: score, renormalizes: renormalizes,
+            score: score, renormalizes: renormalizes, gatesInput: rule.gatesInput,
             leastSum: Float(try rule.leastSumKey.flatMap { try number($0) } ?? 0), scale: Float(scale),
             groups: try rule.groups.flatMap { try groups($0, experts: experts, topK: topK) })
     }

@@ -19,6 +19,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
     package let isParallel: Bool
     /// Hidden units of a dense layer's network; nil where no layer has one.
     package let inner: Int?
+    /// Tokens of a sequence beyond which the model computes something else than the decoder does; nil for none.
+    package let maximumLength: Int?
     /// Nil for a dense model.
     package let mixture: Mixture?
     /// Which layers are mixtures.
@@ -68,6 +70,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let clip: Float?
         /// Whether queries and keys are normalised after they are rotated.
         package let normalizesAfterRotation: Bool
+        /// Layers whose queries and keys have norms without weights.
+        package let weightlessNorms: [Bool]
         /// The ways that layers rotate, and which of them each layer has.
         package let rotaries: [RotaryEmbedding]
         package let rotaryOfLayer: [Int]
@@ -116,6 +120,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let score: Score
         /// Whether the selected gates are divided by their sum.
         package let renormalizes: Bool
+        /// Whether the gates multiply what goes into the experts instead of what comes out.
+        package let gatesInput: Bool
         /// The least that they are divided by.
         package let leastSum: Float
         /// The factor on the gates.

@@ -71,6 +71,7 @@ package struct FunctionTraits: Sendable {
         add("residual multiplier", canonicalText(configuration.residualScale), .network)
         add("logits multiplier", canonicalText(configuration.logitsScale), .network)
         add("logits soft cap", configuration.logitsSoftcap.map { canonicalText($0) } ?? "none", .network)
+        add("longest sequence", configuration.maximumLength.map(String.init) ?? "any", .network)
         add("attention and network", configuration.isParallel ? "side by side" : "in turn", .network)
         add("feed-forward width", configuration.inner.map(String.init) ?? "-", .experts)
         let layers = configuration.moeLayers.indices.filter { configuration.moeLayers[$0] }
@@ -82,6 +83,7 @@ package struct FunctionTraits: Sendable {
         add("experts of a token", "\(mixture.topK)", .routing)
         let router = mixture.router
         add("gates", "\(router.score)\(router.renormalizes ? ", divided by their sum" : "")", .routing)
+        add("gates multiply", router.gatesInput ? "what goes in" : "what comes out", .routing)
         add("least sum of gates", canonicalText(router.leastSum), .routing)
         add("factor on gates", canonicalText(router.scale), .routing)
         add(
@@ -102,6 +104,7 @@ package struct FunctionTraits: Sendable {
         add("attention soft cap", attention.softcap.map { canonicalText($0) } ?? "none", .network)
         add("query, key and value limit", attention.clip.map { canonicalText($0) } ?? "none", .network)
         add("query and key norms", attention.normalizesAfterRotation ? "after rotation" : "before", .network)
+        add("weightless norms", Self.byLayer(attention.weightlessNorms.map { $0 ? "yes" : "no" }), .network)
         add("sliding window", Self.byLayer(attention.windows.map { $0.map(String.init) ?? "none" }), .network)
         add("attention chunks", Self.byLayer(attention.chunks.map { $0.map(String.init) ?? "none" }), .network)
         add(

@@ -49,6 +49,7 @@ extension Decoder {
     package func forwardKeeping(
         _ batch: TokenBatch, checkpoints: Bool = false, perturbation: (any RouterPerturbation)? = nil
     ) throws -> PassTape {
+        try checkLength(batch.length)
         var stream = try embed(batch.ids)
         let shape = SequenceShape(count: batch.count, length: batch.length)
         let tape = PassTape(

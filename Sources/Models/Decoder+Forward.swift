@@ -30,6 +30,15 @@ extension ForwardObserver {
 }
 
 extension Decoder {
+    /// - Throws: `CheckpointError` for sequences of which the model would see only a part.
+    func checkLength(_ length: Int) throws {
+        guard let limit = configuration.maximumLength, length > limit else { return }
+        throw CheckpointError(
+            .incompatible, file: checkpoint.description.config.file,
+            message: "beyond \(limit) tokens the model's attention sees only those that its indexer selects, which "
+                + "moe-tool does not compute: use sequences of at most \(limit) tokens, not \(length)")
+    }
+
     /// Runs the layers and the final norm.
     ///
     /// - Parameters:
@@ -44,6 +53,7 @@ extension Decoder {
     ) throws -> Matrix {
         var stream = try embed(batch.ids)
         let past = cache?.count ?? 0
+        try checkLength(past + batch.length)
         let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
         let rotary = configuration.attention.rotaryTables(from: past, count: batch.length)
         for index in 0..<configuration.layers {

@@ -53,6 +53,25 @@ package struct ExpertSlots {
         return result
     }
 
+    /// Multiplies each slot's row by its gate.
+    func scale(_ rows: Matrix, _ workers: Workers) {
+        workers.forEachRange(of: count, size: 128) { slots in
+            for slot in slots { ctransformer_scale(rows.row(slot), rows.row(slot), gate[slot], rows.columns) }
+        }
+    }
+
+    /// The products of each slot's row and its token's.
+    func dots(_ slotRows: Matrix, with tokenRows: Matrix, _ workers: Workers) -> [Float] {
+        let result = Matrix(rows: 1, columns: max(count, 1))
+        workers.forEachRange(of: count, size: 128) { slots in
+            for slot in slots {
+                result.values[slot] = ctransformer_dot(
+                    slotRows.row(slot), tokenRows.row(Int(token[slot])), slotRows.columns)
+            }
+        }
+        return Array(result.array.prefix(count))
+    }
+
     /// Adds each token's slots to its row, times their gates or as they are.
     func combine(_ outputs: Matrix, weighted: Bool, into target: Matrix, replacing: Bool, _ workers: Workers) {
         workers.forEachRange(of: target.rows, size: 64) { rows in

@@ -78,12 +78,25 @@ package final class NormWeights {
     package let bias: Matrix?
     package var gradient: Matrix?
     package var biasGradient: Matrix?
+    /// Whether the weights are ones that no checkpoint has: the norm has none.
+    package let isWeightless: Bool
 
     package init(role: Role, biasRole: Role?, weight: Matrix, bias: Matrix?) {
         self.role = role
         self.biasRole = biasRole
         self.weight = weight
         self.bias = bias
+        isWeightless = false
+    }
+
+    /// A norm without weights over vectors of `count` values.
+    init(weightless role: Role, count: Int) {
+        self.role = role
+        biasRole = nil
+        weight = Matrix(rows: 1, columns: count)
+        weight.values.update(repeating: 1, count: count)
+        bias = nil
+        isWeightless = true
     }
 }
 

@@ -56,6 +56,9 @@ struct MixtureLayer {
 
     private static let rowsPerPiece = 32
 
+    /// Whether the gates multiply what goes into the experts instead of what comes out.
+    private var gatesInput: Bool { rule.configuration.gatesInput }
+
     /// - Parameters:
     ///   - gating: decides in the router's place; nil for what the router says.
     ///   - watches: whether the record is wanted.
@@ -99,6 +102,7 @@ struct MixtureLayer {
     ) -> (Matrix, MixtureTape?, MixtureRecord?) {
         let slots = ExpertSlots(decision)
         let gathered = slots.gathered(input, workers)
+        if gatesInput { slots.scale(gathered, workers) }
         let inner = parameters.experts.first?.inner ?? 0
         let gateUp = Matrix(rows: slots.count, columns: 2 * inner)
         apply(\.gateUp, slots, from: gathered, into: gateUp, workers)
@@ -109,7 +113,7 @@ struct MixtureLayer {
         let outputs = Matrix(rows: slots.count, columns: input.columns)
         apply(\.down, slots, from: activated, into: outputs, workers)
         let output = Matrix(rows: input.rows, columns: input.columns)
-        slots.combine(outputs, weighted: true, into: output, replacing: true, workers)
+        slots.combine(outputs, weighted: !gatesInput, into: output, replacing: true, workers)
         var tape: MixtureTape?
         if keeps {
             let kept = MixtureTape(
@@ -243,14 +247,15 @@ struct MixtureLayer {
                         value += ctransformer_dot(outputs.row(slot), bias.values, outputs.columns)
                     }
                     buffer[slot] = value
+                    if gatesInput { continue }
                     let gate = slots.gate[slot]
                     ctransformer_scale(slope.row(slot), slope.row(slot), gate, slope.columns)
                     if trainsDown { ctransformer_scale(outputs.row(slot), outputs.row(slot), gate, outputs.columns) }
                 }
             }
         }
-        let entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
-        if endsAtRouter {
+        var entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
+        if endsAtRouter, !gatesInput {
             let result = Matrix(rows: output.rows, columns: output.columns)
             routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
             return result
@@ -266,6 +271,11 @@ struct MixtureLayer {
                 MatrixProduct(
                     tape.gateUp.span(rows: rows), network.gateUp.weight.span, .none, into: inputs.span(rows: rows))
             })
+        if gatesInput {
+            let slopes = slots.dots(inputs, with: tape.input, workers)
+            entrySlopes = slots.slotOfEntry.map { slopes[Int($0)] }
+            slots.scale(inputs, workers)
+        }
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
         routerBackward(tape, entrySlopes, auxiliary, into: result, workers)

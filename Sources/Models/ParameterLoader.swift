@@ -151,9 +151,14 @@ final class ParameterLoader {
                 [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)], layer)
             projections = .grouped(stacked)
         }
+        let weightless = shape.weightlessNorms[layer]
+        func headNorm(_ kind: Role.Kind) throws -> NormWeights? {
+            weightless
+                ? NormWeights(weightless: Role(kind, layer: layer), count: shape.keyDimension)
+                : try normIfThere(kind, layer)
+        }
         return AttentionParameters(
-            projections: projections, queryNorm: try normIfThere(.queryNorm, layer),
-            keyNorm: try normIfThere(.keyNorm, layer),
+            projections: projections, queryNorm: try headNorm(.queryNorm), keyNorm: try headNorm(.keyNorm),
             sinks: try vectorIfThere(.sinks, layer),
             gate: has(.attentionGate, layer) ? try linear([(.attentionGate, nil)], layer) : nil,
             output: try linear([(.output, .outputBias)], layer))

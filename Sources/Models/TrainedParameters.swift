@@ -116,6 +116,7 @@ extension Decoder {
     }
 
     private func prepare(_ norm: NormWeights, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        if norm.isWeightless { return }
         norm.gradient = isTrained(norm.role) ? Matrix(zeros: 1, norm.weight.columns) : nil
         append(norm.role, norm.weight, norm.gradient, isMatrix: false, &result)
         let trainsBias = norm.biasRole.map(isTrained) ?? false

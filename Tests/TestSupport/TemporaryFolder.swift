@@ -49,7 +49,7 @@ public enum Fixtures {
         "mixtral", "mixtral-top1", "qwen2-moe", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "granitemoe",
         "phimoe", "deepseek-v2", "deepseek-v3", "gpt-oss", "glm4-moe", "glm4-moe-lite", "minimax-m2", "dots1",
         "solar-open", "hy-v3", "granitemoeshared", "granitemoehybrid-attention", "afmoe", "exaone-moe",
-        "ernie4-5-moe", "hunyuan-v1-moe",
+        "ernie4-5-moe", "hunyuan-v1-moe", "llama4-text", "deepseek-v32",
     ]
 }
 
