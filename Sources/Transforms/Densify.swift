@@ -167,6 +167,8 @@ struct Densification {
             let up = source.table[.sharedExpert(layer, .up)]
         else { return result }
         if case .learned = options.method { return result }
+        // A family that stays a mixture keeps its shared expert as it is.
+        if rule.form == .oneExpert { return result }
         var factor = 1.0
         if let router = source.table[Role(.sharedExpertRouter, layer: layer)] {
             factor = value(options.sharedGate, layer) ?? 0.5

@@ -79,10 +79,15 @@ struct DensifyRule {
         switch form {
         case .family: break
         case .denseLayers:
-            guard let key = target.layerKeys.firstDense else {
+            let keys = target.layerKeys
+            guard keys.firstDense != nil || keys.types != nil || keys.when != nil else {
                 throw CheckpointError(.internalFailure, message: "\(target.modelType) cannot say that layers are dense")
             }
-            config.object[key] = JSON(source.layerCount)
+            if let key = keys.firstDense { config.object[key] = JSON(source.layerCount) }
+            if let key = keys.types {
+                config.object[key] = .array([JSON](repeating: "dense", count: source.layerCount))
+            }
+            if let key = keys.when { config.object[key] = 0 }
         case .oneExpert:
             config = try source.configuration(setting: "experts", to: 1, in: config)
             config = try source.configuration(setting: "top_k", to: 1, in: config)

@@ -138,7 +138,15 @@ package struct UpcycleRule: Sendable {
         try set(rule["expertInner"], to: expertWidth, in: &config)
         if let shared = rule["sharedInner"]?.object, let sharedWidth {
             let unit = shared["unit"]?.string == "expert_inner" ? expertWidth : 1
-            try set(shared["key"], to: sharedWidth / unit, in: &config)
+            if shared["key"] != nil {
+                try set(shared["key"], to: sharedWidth / unit, in: &config)
+            } else if sharedWidth != unit {
+                throw CheckpointError(
+                    .incompatible,
+                    message:
+                        "a \(target.modelType)'s shared expert is as wide as the others (\(expertWidth)), and would "
+                        + "be \(sharedWidth)")
+            }
         }
         if let key = target.router?.renormalizationKey { config.object[key] = .bool(normalises) }
         try setLayers(layers, source, in: &config)

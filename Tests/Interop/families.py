@@ -3,7 +3,7 @@
     python Tests/Interop/families.py .build/release/moe-tool [GOLDEN] [NAME...]
 
 Each is converted to itself (every tensor's bytes the same) and, where it is a mixture, written in the fused layout,
-pruned, densified, packed and unpacked. What is written must load without a key that is missing, unexpected, of another
+pruned, densified, packed and unpacked; dense families are upcycled to those that they can become. What is written must load without a key that is missing, unexpected, of another
 shape or newly initialised, and give the logits that moe-tool computes of it, within 1e-4. What a family refuses is
 listed with its reason.
 """
@@ -18,6 +18,9 @@ wanted = sys.argv[3:]
 if not os.path.isdir(golden):
     print(f"skipped: {golden} is not there"); sys.exit(0)
 passed, failed, refused = 0, [], []
+TARGETS = {"phi3": ["mixtral"], "hunyuan-v1-dense": ["hunyuan_v1_moe"], "ernie4-5": ["ernie4_5_moe"],
+           "granite": ["granitemoe", "granitemoeshared"], "seed-oss": ["glm4_moe"], "qwen3": ["qwen3_moe", "glm4_moe"],
+           "llama": ["mixtral", "qwen2_moe"], "mistral": ["mixtral"], "olmo2": ["flex_olmo"], "qwen2-tied": ["qwen2_moe"]}
 
 
 def run(*arguments):
@@ -68,6 +71,8 @@ for name in sorted(os.listdir(golden)):
         steps = [("packed", ["convert", "--pack", folder]), ("fused", ["convert", "--layout", "fused", folder]),
                  ("pruned", ["prune", folder, "--ratio", "0.5", "--criterion", "random"]),
                  ("densified", ["densify", folder])]
+        for target in TARGETS.get(name, []):
+            steps.append((f"upcycled to {target}", ["upcycle", folder, "--experts", "4", "--target", target]))
         for what, arguments in steps:
             ran = run(*arguments, "-o", f"{tmp}/{what}")
             if ran.returncode in (2, 4) and what in ("pruned", "densified", "fused"):
@@ -81,6 +86,9 @@ for name in sorted(os.listdir(golden)):
                 check(name, "unpacked: the same file", same)
                 continue
             loads(name, what, f"{tmp}/{what}", ids)
+            if what.startswith("upcycled"):
+                ran = subprocess.run([tool, "compare", folder, f"{tmp}/{what}", "--exact"], capture_output=True, text=True)
+                check(name, f"{what}: the dense function", ran.returncode == 0, (ran.stdout + ran.stderr)[-300:])
 for line in refused: print("refused", line)
 print(f"{passed} passed, {len(failed)} failed, {len(refused)} refused")
 sys.exit(bool(failed))
