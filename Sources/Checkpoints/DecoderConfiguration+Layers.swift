@@ -33,9 +33,6 @@ extension ConfigurationReader {
         var window: Int?
         if let key = rule["key"]?.string, try switchHolds(rule) {
             window = try int(key)
-            if let window, window <= 0 {
-                throw failure(.malformed, "\(key) is \(window), and must be positive or null")
-            }
         }
         var chunk: Int?
         if let key = rule["chunk"]?.string {
@@ -46,7 +43,12 @@ extension ConfigurationReader {
         }
         // Where the window alone depends on the kinds and there is none, nothing has to be said of them.
         if window == nil, chunk == nil, rules["noPositions"] == nil, rules["ropeByLayerType"] == nil { return all }
-        return try kinds(rule, layers).map { kind in
+        let kinds = try kinds(rule, layers)
+        if let window, window <= 0, kinds.contains(.sliding) {
+            throw failure(
+                .malformed, "\(rule["key"]?.string ?? "the window") is \(window), and must be positive or null")
+        }
+        return kinds.map { kind in
             LayerType(
                 kind: kind, window: kind == .sliding ? window : nil, chunk: kind == .chunked ? chunk : nil)
         }

@@ -30,8 +30,22 @@ package struct FunctionTraits: Sendable {
     /// Whether they are what is computed; else they are the configuration's keys, which are a family's own.
     private let areComputed: Bool
 
+    /// The traits of checkpoints side by side: biases that some of them lack count as absent where they are zero.
+    ///
+    /// - Throws: `CheckpointError` for a configuration that gives no model, and tensors that cannot be read.
+    package static func of(_ checkpoints: [Checkpoint]) throws -> [FunctionTraits] {
+        let kinds = checkpoints.map { Set($0.table.keys.lazy.map(\.kind).filter(\.isBias)) }
+        var absent: Set<Role.Kind> = []
+        for kind in kinds.reduce(into: Set(), { $0.formUnion($1) }) where !kinds.allSatisfy({ $0.contains(kind) }) {
+            let tensors = checkpoints.flatMap { $0.table.filter { $0.key.kind == kind }.map(\.value) }
+            if try LazyTensor.areZero(tensors) { absent.insert(kind) }
+        }
+        return try checkpoints.map { try FunctionTraits($0.description, absent: absent) }
+    }
+
+    /// - Parameter absent: biases that there might as well not be.
     /// - Throws: `CheckpointError` for a configuration that gives no model.
-    package init(_ description: ModelDescription) throws {
+    package init(_ description: ModelDescription, absent: Set<Role.Kind> = []) throws {
         family = description.architecture.modelType
         var configuration: DecoderConfiguration?
         do {
@@ -45,7 +59,9 @@ package struct FunctionTraits: Sendable {
         }
         let kinds = Set(try description.expectedTensors().flatMap { $0.placements.map(\.role.kind) })
         let others: Set<Role.Kind> = [.embedding, .head, .carried]
-        let parts = kinds.subtracting(others).compactMap { $0.isOfNetworks ? $0.networkBias : $0.rawValue }
+        let parts = kinds.subtracting(others).subtracting(absent).compactMap {
+            $0.isOfNetworks ? $0.networkBias : $0.rawValue
+        }
         add("biases and norms", Set(parts).sorted().joined(separator: ", "), .parts)
     }
 

@@ -30,7 +30,7 @@ package struct MergeSurvey {
             rows.append(
                 Row(name: name, values: values, mustAgree: mustAgree, agrees: Set(values).count <= 1))
         }
-        let functions = try all.map { try FunctionTraits($0) }
+        let functions = try FunctionTraits.of(checkpoints)
         /// A trait of every model, or only of the mixtures among them.
         func values(_ name: String, ofMixtures: Bool = false) -> (values: [String], agrees: Bool) {
             let values = functions.map { function in function.traits.first { $0.name == name }?.value ?? "-" }

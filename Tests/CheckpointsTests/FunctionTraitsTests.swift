@@ -17,6 +17,44 @@ struct FunctionTraitsTests {
         return try #require(try JSON(parsing: contents(path), file: path).object)
     }
 
+    /// Keys whose change shows in the traits though transformers' logits of 24 tokens stay as they are: a window or a rope
+    /// that begins to act beyond them, groups that hold the chosen experts anyway, a limit that is not reached.
+    private static let later: Set<String> = [
+        "max_position_embeddings", "original_max_position_embeddings", "rope_parameters", "sliding_window",
+        "topk_group",
+        "n_group", "clip_qkv", "swiglu_limit", "norm_topk_prob", "rope_scaling", "moe_norm_min",
+    ]
+
+    // functions.json: transformers 5.24 was asked which keys change the logits of each fixture (make.py beside it).
+    @Test("Every key that changes transformers' logits is one of them, and no other is")
+    func keys() throws {
+        let path = Fixtures.file("configurations/functions.json")
+        let cases = try #require(try JSON(parsing: contents(path), file: path).array)
+        #expect(cases.count > 500)
+        for entry in cases.compactMap(\.object) {
+            let model = try #require(entry["model"]?.string)
+            let key = try #require(entry["key"]?.string)
+            let original = try config(model)
+            var other = original
+            if key == "rope_parameters" {
+                other["rope_theta"] = nil
+                other["rope_scaling"] = nil
+            }
+            other[key] = entry["value"]
+            let what = "\(model): \(key) = \(entry["value"]?.canonicalText ?? "")"
+            guard let mine = try? traits(other) else {
+                Issue.record("\(what) is refused, and transformers runs it")
+                continue
+            }
+            let differs = try !traits(original).disagreements(with: mine).isEmpty
+            if entry["changes"]?.bool == true {
+                #expect(differs, "\(what)")
+            } else if !Self.later.contains(key) {
+                #expect(!differs, "\(what)")
+            }
+        }
+    }
+
     private static let spellings: [(model: String, removed: [String], added: String)] = [
         ("llama", ["rope_parameters", "rope_theta", "rope_scaling"], #"{"rope_theta": 10000}"#),
         ("llama", ["rope_parameters", "rope_theta", "rope_scaling"], #"{"rope_theta": 1e4}"#),

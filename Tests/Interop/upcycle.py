@@ -40,7 +40,8 @@ PAIRS = [
     ("llama", "mixtral", COMMON + FUSED), ("llama", "granitemoe", COMMON), ("llama3-rope", "mixtral", COMMON),
     ("mistral", "mixtral", COMMON + FUSED), ("qwen2-tied", "qwen2_moe", COMMON + OFF + SHARED + LAYERS + FUSED),
     ("qwen3", "qwen3_moe", COMMON + OFF + LAYERS + FUSED), ("olmo2", "flex_olmo", COMMON + OFF + FUSED),
-    ("granite", "granitemoe", COMMON),
+    ("granite", "granitemoe", COMMON), ("llama", "qwen2_moe", COMMON + OFF + SHARED + LAYERS),
+    ("llama3-rope", "qwen2_moe", COMMON + SHARED + LAYERS), ("mistral", "qwen2_moe", COMMON + SHARED + LAYERS + FUSED),
     ("deepseek-v3-dense", "deepseek_v3", COMMON + OFF + SHARED + [["--experts", "4", "--layers", "first-dense:1"]] + FUSED),
 ]
 

@@ -205,6 +205,16 @@ struct ConfigurationMeaningTests {
         #expect(error.message.contains("--target qwen2_moe"))
     }
 
+    @Test("Biases of zero are no difference to a family without any")
+    func zeroBiases() throws {
+        var options = UpcycleOptions(experts: 2)
+        options.target = "qwen2_moe"
+        let llama = try model("llama")
+        let moe = try llama.upcycled(options).checkpoint
+        #expect(try moe.adding([llama]).description.size("experts") == 3)
+        #expect(try Checkpoint.merging([moe, model("llama")]).description.size("experts") == 3)
+    }
+
     @Test("A tied embedding that is stored as the head is read, and written under its own name")
     func headAlone() async throws {
         let path = try folder.copy(Fixtures.model("qwen2-tied"), as: "tied")
