@@ -172,13 +172,42 @@ public struct Checkpoint: Sendable {
         let history = history
         let sources = sources
         let carried = description.config.surroundings.carried.map(\.name)
+        let names = companions.map(\.name).filter { !CheckpointFolder.isMember($0) }
         let writer = CheckpointWriter(
             plan: plan, documents: [("config.json", Array(config.text.utf8))],
             companions: companions, sources: sources,
-            record: { digests in (Provenance.fileName, Provenance.record(history, sources, digests, carried)) },
-            options: options
+            record: { digests, identity in
+                (Provenance.fileName, Provenance.record(history, sources, digests, carried, files: names, identity))
+            },
+            options: options, identity: try identity(plan, config)
         )
         return try await writer.write(to: output)
+    }
+}
+
+extension Checkpoint {
+    /// The digest of the training that made the checkpoint in a folder, if one did last.
+    package static func trainingRun(in folder: String) -> String? {
+        InputLog.pausing { Provenance.steps(in: folder) }.last { $0["run"] != nil }?["run"]?.string
+    }
+
+    /// What decides the bytes that are written, but for those of the sources.
+    private func identity(_ plan: WritePlan, _ config: ModelConfig) throws -> String {
+        var identity = RunIdentity()
+        identity.add(ToolVersion.current)
+        identity.add(config.text)
+        for step in history { identity.add(JSON.object(step).line) }
+        for file in plan.files {
+            identity.add(file.name)
+            identity.add(file.header)
+        }
+        for role in table.keys.sorted(by: { utf8Precedes("\($0)", "\($1)") }) {
+            guard let tensor = table[role] else { continue }
+            identity.add("\(role)")
+            identity.add(tensor.expression)
+        }
+        try identity.add(companions)
+        return identity.digest
     }
 }
 
@@ -196,12 +225,25 @@ enum Provenance {
         return (record.object?["steps"]?.array ?? []).compactMap(\.object)
     }
 
+    /// The files beside the weights that the record names.
+    static func carriedFiles(in folder: String) -> [String] {
+        let path = folder + "/" + fileName
+        guard let bytes = try? PosixFile.contents(path, limit: 16 << 20),
+            let record = try? JSON(parsing: bytes, file: path)
+        else { return [] }
+        return (record.object?["files"]?.array ?? []).compactMap(\.string)
+    }
+
     /// Version, steps and sources: nothing that depends on the machine or the time, so that the same inputs give the
     /// same bytes.
     ///
-    /// - Parameter carried: the names of the tensors that were copied without being understood.
+    /// - Parameters:
+    ///   - carried: the names of the tensors that were copied without being understood.
+    ///   - names: files that were carried over and have names of their own.
+    ///   - identity: what decided the result, but for the bytes of the sources.
     static func record(
-        _ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String], _ carried: [String]
+        _ history: [JSONObject], _ sources: [SafetensorsFile], _ digests: [String: String], _ carried: [String],
+        files names: [String], _ identity: String
     ) -> [UInt8] {
         let files = sources.map { source -> JSON in
             let name = source.path.split(separator: "/").suffix(1).joined()
@@ -211,8 +253,9 @@ enum Provenance {
         }
         var object: JSONObject = [
             "moe-tool": .string(ToolVersion.current), "steps": .array(history.map { .object($0) }),
-            "sources": .array(files),
+            "sources": .array(files), "identity": .string(identity),
         ]
+        if !names.isEmpty { object["files"] = .strings(names) }
         if !carried.isEmpty { object["carried"] = .array(carried.map { .string($0) }) }
         return Array((JSON.object(object).serialized() + "\n").utf8)
     }

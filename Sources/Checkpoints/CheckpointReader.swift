@@ -31,7 +31,7 @@ struct CheckpointReader {
             throw CheckpointError(
                 .malformed, file: path, message: "there is no config.json: is it a checkpoint's folder?")
         }
-        let config = try ModelConfig(contentsOf: file).languageModel
+        let config = try ModelConfig(contentsOf: PosixFile.path(of: "config.json", inFolder: path)).languageModel
         guard let type = config.object["model_type"]?.string else {
             throw config.failure(.malformed, "model_type is missing")
         }

@@ -26,7 +26,7 @@ extension CheckpointWriter {
         try await runOnThreads([{ try readBack(targets, $0) }])
         if let inspect = options.inspect { try inspect(Checkpoint(at: work.content)) }
         if options.isCancelled() { throw CheckpointError.cancelled }
-        try work.publish(overwrite: options.overwrite)
+        let remarks = try work.publish()
         return WriteReport(
             output: work.output,
             bytes: try targets.reduce(0) { total, target in
@@ -34,7 +34,7 @@ extension CheckpointWriter {
             }, resumedBytes: 0, files: targets.map { WorkFolder.split($0).name },
             warnings: runner.nonfiniteCounts.keys.sorted().map {
                 "\($0): it holds values that are NaN or infinite, which were kept"
-            })
+            } + remarks)
     }
 
     private func pack(

@@ -1,5 +1,5 @@
-import Crypto
 import Glibc
+import Packing
 import Safetensors
 
 /// How a checkpoint is written.
@@ -69,8 +69,10 @@ struct CheckpointWriter {
     let companions: [Companion]
     let sources: [SafetensorsFile]
     /// The record of how the checkpoint was made, given the digests of the source files by path.
-    let record: @Sendable (_ digests: [String: String]) -> (name: String, bytes: [UInt8])
+    let record: @Sendable (_ digests: [String: String], _ identity: String) -> (name: String, bytes: [UInt8])
     let options: WriteOptions
+    /// What decides the result, but for the bytes of the sources: it is part of the record.
+    let identity: String
 
     /// Memory of the process itself: code, tables, stacks, the hasher's buffer.
     private static let fixedMemory = 64 << 20
@@ -78,51 +80,111 @@ struct CheckpointWriter {
     func write(to output: String) async throws -> WriteReport {
         try refuseOverlap(with: output)
         try BlockRunner(jobs: plan.jobs, policy: policy, hasher: nil).checkWorkspace()
-        let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume)
+        let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume) {
+            try isFinished(at: output)
+        }
+        if work.isComplete {
+            return WriteReport(
+                output: work.output, bytes: plan.byteCount, resumedBytes: plan.byteCount, files: fileNames,
+                warnings: ["it was complete already: an earlier run had finished it"])
+        }
         do {
             return try await options.pack ? writePacked(in: work) : write(in: work)
         } catch {
             // Nothing is worth keeping before the journal is there, or where the same inputs would end the same way.
-            let isFinal = (error as? CheckpointError).map { !$0.isResumable } ?? false
-            if isFinal || !fileExists(work.journalPath) { try? work.remove() }
+            if Self.isFinal(error) || !fileExists(work.journalPath) { try? work.remove() }
             throw error
         }
     }
 
+    private static func isFinal(_ error: any Error) -> Bool {
+        switch error {
+        case let error as CheckpointError: !error.isResumable
+        case let error as SafetensorsError: error.code != .io
+        default: false
+        }
+    }
+
+    /// The weight files' names.
+    var fileNames: [String] {
+        plan.files.map { options.pack ? ShardFormat.packed.name(of: $0.name) : $0.name }
+    }
+
+    /// Whether a folder holds what this run would make: it was made of the same sources, which are read for it, in the
+    /// same way.
+    private func isFinished(at output: String) throws -> Bool {
+        guard PosixFile.isFolder(output), WorkFolder.split(output).name != ".." else { return false }
+        do {
+            for (file, name) in zip(plan.files, fileNames) {
+                let found = try ShardedTensors.open(output + "/" + name).files
+                guard found.count == 1, found[0].header.tensors == file.tensors else { return false }
+            }
+            for document in documents {
+                guard try PosixFile.contents(output + "/" + document.name, limit: .max) == document.bytes else {
+                    return false
+                }
+            }
+            var digests: [String: String] = [:]
+            for source in sources { digests[source.path] = try RunIdentity.digest(ofFile: source.path) }
+            let made = record(digests, identity)
+            return try PosixFile.contents(output + "/" + made.name, limit: .max) == made.bytes
+        } catch is SafetensorsError {
+            return false
+        }
+    }
+
     private func write(in work: WorkFolder) async throws -> WriteReport {
-        let fingerprint = self.fingerprint
-        var journal: Journal?
+        let fingerprint = try self.fingerprint
+        var earlier: Journal?
         if fileExists(work.journalPath) {
-            journal = try Journal(resuming: work.journalPath, fingerprint: fingerprint)
-            guard journal != nil else {
+            earlier = try Journal(resuming: work.journalPath, fingerprint: fingerprint)
+            guard earlier != nil else {
                 throw CheckpointError(
                     .usage, file: work.output,
                     message: "the unfinished run beside it was made from other sources, options or by another version: "
                         + "start over with --force")
             }
         }
-        try checkFreeSpace(for: work, reserved: journal != nil)
+        try checkFreeSpace(for: work, reserved: earlier != nil)
         if !fileExists(work.content) { try PosixFile.makeDirectory(work.content) }
-        let running = try journal ?? Journal(creating: work.journalPath, fingerprint: fingerprint)
-        var done: [ByteRanges] = []
+        // Whatever else is there was being written when the run before was stopped.
+        let names = Set(plan.files.map(\.name))
+        for name in try PosixFile.listDirectory(work.content) where !names.contains(name) {
+            try PosixFile.removeTree(work.content + "/" + name)
+        }
+        let done = plan.files.map { file -> ByteRanges? in
+            guard let earlier, PosixFile.identity(of: work.content + "/" + file.name)?.size == file.size else {
+                return nil
+            }
+            return earlier.done(in: file.name)
+        }
+        var journal = earlier
+        if journal == nil || done.contains(nil) {
+            // A file that is made anew must not be spoken of by what was noted of the one before.
+            let kept = zip(plan.files, done).flatMap { file, done in
+                (done?.ranges ?? []).map { (file: file.name, range: $0) }
+            }
+            journal = try Journal(
+                starting: work.journalPath, fingerprint: fingerprint, replaces: work.replacedMark, done: kept)
+        }
+        guard let journal else { throw CheckpointError.cancelled }
         var files: [PosixFile] = []
-        for file in plan.files {
+        for (file, done) in zip(plan.files, done) {
             let path = work.content + "/" + file.name
-            if fileExists(path), let opened = try? PosixFile.openForUpdate(path), (try? opened.size()) == file.size {
-                files.append(opened)
-                done.append(journal?.done(in: file.name) ?? ByteRanges())
+            if done != nil {
+                files.append(try PosixFile.openForUpdate(path))
             } else {
                 if fileExists(path) { try PosixFile.unlink(path) }
                 let created = try PosixFile.create(path)
                 try created.preallocate(file.size)
                 files.append(created)
-                done.append(ByteRanges())
             }
         }
-        let sink = WritingSink(names: plan.files.map(\.name), files: files, journal: running, done: done)
+        let sink = WritingSink(
+            names: plan.files.map(\.name), files: files, journal: journal, done: done.map { $0 ?? ByteRanges() })
         let resumed = sink.written
         let hasher = SourceHasher(files: sources)
-        let warnings = try await stream(into: sink, hasher)
+        var warnings = try await stream(into: sink, hasher)
 
         for (index, file) in plan.files.enumerated() {
             guard sink.covers(file: index, size: file.size) else {
@@ -138,10 +200,9 @@ struct CheckpointWriter {
         if options.verify { try await verify(written) }
         if let inspect = options.inspect { try inspect(Checkpoint(at: work.content)) }
         if options.isCancelled() { throw CheckpointError.cancelled }
-        try work.publish(overwrite: options.overwrite)
+        warnings += try work.publish()
         return WriteReport(
-            output: work.output, bytes: plan.byteCount, resumedBytes: resumed, files: plan.files.map(\.name),
-            warnings: warnings)
+            output: work.output, bytes: plan.byteCount, resumedBytes: resumed, files: fileNames, warnings: warnings)
     }
 
     /// Runs the jobs; the hasher, the syncer and the reporter run beside them. Answers with warnings.
@@ -225,12 +286,12 @@ struct CheckpointWriter {
         for companion in companions {
             switch companion.content {
             case .file(let path): try PosixFile.copy(path, to: folder + "/" + companion.name)
-            case .bytes(let bytes): try PosixFile.replace(folder + "/" + companion.name, with: bytes)
+            case .bytes(let bytes): try PosixFile.write(folder + "/" + companion.name, bytes)
             }
         }
         var all = documents
         let made = record(
-            Dictionary(uniqueKeysWithValues: sources.map { ($0.path, digests[$0.path] ?? "") }))
+            Dictionary(uniqueKeysWithValues: sources.map { ($0.path, digests[$0.path] ?? "") }), identity)
         all.append(made)
         if plan.files.count > 1 {
             let text = ShardIndex.serialized(
@@ -238,7 +299,7 @@ struct CheckpointWriter {
             all.append((ShardIndex.fileName, Array(text.utf8)))
         }
         for document in all {
-            try PosixFile.replace(folder + "/" + document.name, with: document.bytes)
+            try PosixFile.write(folder + "/" + document.name, document.bytes)
         }
     }
 
@@ -281,22 +342,11 @@ struct CheckpointWriter {
 
     /// What a resumed run must have in common with the one it continues.
     private var fingerprint: String {
-        var hash = SHA256()
-        func add(_ text: String) { hash.update(data: Array((text + "\n").utf8)) }
-        for document in documents {
-            add(document.name)
-            hash.update(data: document.bytes)
+        get throws {
+            var all = RunIdentity()
+            all.add(identity)
+            try all.add(files: sources.map(\.path))
+            return all.digest
         }
-        hash.update(data: record([:]).bytes)
-        for file in plan.files {
-            add(file.name)
-            hash.update(data: file.header)
-        }
-        for source in sources.sorted(by: { $0.path < $1.path }) { add("\(source.path) \(source.identity)") }
-        for companion in companions {
-            add(companion.name)
-            if case .bytes(let bytes) = companion.content { hash.update(data: bytes) }
-        }
-        return hexadecimal(hash.finalize())
     }
 }

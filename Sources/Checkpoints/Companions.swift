@@ -1,4 +1,3 @@
-import Glibc
 import Safetensors
 
 /// The files that go with a checkpoint's weights and are carried over.
@@ -29,13 +28,16 @@ package struct Companion: Sendable, Hashable {
     package static let tokenizerPrefixes = ["tokenizer", "vocab.", "merges.txt", "spiece", "sentencepiece"]
 
     /// The companions in a folder, by name.
+    ///
+    /// - Throws: `SafetensorsError` for one that cannot be opened, or is a link that leads out of the folder.
     package static func inFolder(_ folder: String) throws -> [Companion] {
         try PosixFile.listDirectory(folder).filter { name in
             names.contains(name) || prefixes.contains { name.hasPrefix($0) }
         }.compactMap { name in
-            let path = folder + "/" + name
-            var status = stat()
-            guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+            // A file that cannot be opened, the missing blob of a cache say, is not passed over: nothing is lost silently.
+            let path = try PosixFile.path(of: name, inFolder: folder)
+            guard !PosixFile.isFolder(path) else { return nil }
+            _ = try PosixFile.open(path)
             return Companion(name: name, content: .file(path))
         }
     }

@@ -80,7 +80,7 @@ package struct Inspection: Sendable {
         tokenizerFiles = try Companion.inFolder(folder).filter(\.isTokenizer).map(\.name)
         do {
             try describe(folder, tensors)
-        } catch let error as CheckpointError {
+        } catch let error as CheckpointError where error.code == .incompatible {
             problems.append(error.description)
         }
     }

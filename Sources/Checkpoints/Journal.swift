@@ -16,13 +16,41 @@ final class Journal: Sendable {
     }
     private let state: Mutex<State>
 
-    /// Starts a journal in a new file.
-    init(creating path: String, fingerprint: String) throws {
-        file = try PosixFile.create(path)
-        let line = Array("\(Self.magic) \(fingerprint)\n".utf8)
-        try file.writeExactly(line, at: 0)
-        try file.sync()
-        state = Mutex(State(end: line.count))
+    /// Where a journal grows until its first lines are whole.
+    static func growingPath(_ path: String) -> String { path + ".new" }
+
+    /// Starts a journal, in the place of one that is there.
+    ///
+    /// - Parameters:
+    ///   - replaces: what the finished checkpoint is to take the place of.
+    ///   - done: ranges that are on disk already.
+    init(
+        starting path: String, fingerprint: String, replaces: String?, done: [(file: String, range: Range<Int>)] = []
+    ) throws {
+        var text = "\(Self.magic) \(fingerprint)\n"
+        if let replaces { text += "replaces \(replaces)\n" }
+        let growing = Self.growingPath(path)
+        try PosixFile.write(growing, Array((text + Self.lines(done)).utf8))
+        try PosixFile.rename(growing, path)
+        try PosixFile.syncDirectory(WorkFolder.split(path).parent)
+        file = try PosixFile.openForUpdate(path)
+        state = Mutex(State(end: (text + Self.lines(done)).utf8.count))
+        state.withLock { state in
+            for entry in done { state.done[entry.file, default: ByteRanges()].insert(entry.range) }
+        }
+    }
+
+    /// What a journal says of the run; nil where there is none, or it was cut short before it said anything.
+    static func preamble(of path: String) throws -> (fingerprint: String, replaces: String?)? {
+        guard fileExists(path) else { return nil }
+        let bytes = try PosixFile.contents(path, limit: .max)
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 2, omittingEmptySubsequences: false)
+        guard lines.count > 1 else { return nil }
+        let second = String(decoding: lines[1], as: UTF8.self).split(separator: " ")
+        return (
+            String(decoding: lines[0].dropFirst(magic.utf8.count + 1), as: UTF8.self),
+            lines.count > 2 && second.count == 2 && second[0] == "replaces" ? String(second[1]) : nil
+        )
     }
 
     /// Goes on with a journal; nil where the file is of another format or of another run's making.
@@ -52,7 +80,7 @@ final class Journal: Sendable {
     /// Notes ranges of files that have been synced.
     func append(_ ranges: [(file: String, range: Range<Int>)]) throws {
         guard !ranges.isEmpty else { return }
-        let text = ranges.map { "\($0.file) \($0.range.lowerBound) \($0.range.upperBound)\n" }.joined()
+        let text = Self.lines(ranges)
         try state.withLock { state in
             let bytes = Array(text.utf8)
             try file.writeExactly(bytes, at: state.end)
@@ -60,5 +88,9 @@ final class Journal: Sendable {
             state.end += bytes.count
             for entry in ranges { state.done[entry.file, default: ByteRanges()].insert(entry.range) }
         }
+    }
+
+    private static func lines(_ ranges: [(file: String, range: Range<Int>)]) -> String {
+        ranges.map { "\($0.file) \($0.range.lowerBound) \($0.range.upperBound)\n" }.joined()
     }
 }

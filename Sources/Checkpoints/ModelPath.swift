@@ -37,6 +37,30 @@ package func resolveModelPath(_ path: String) throws -> String {
     return snapshot
 }
 
+/// The name of a model, and the folder where what is made of it goes unless the user says another.
+///
+/// That is the model's own, or the current one where the model lies in the Hugging Face cache, which is not the user's to
+/// put things in.
+package func defaultPlace(for input: String) -> (folder: String?, name: String) {
+    func last(_ path: String) -> String {
+        path.split(separator: "/").last { $0 != "." }.map(String.init) ?? "model"
+    }
+    guard let path = PosixFile.resolved(input) else {
+        return (nil, last(input).split(separator: "@").first.map(String.init) ?? "model")
+    }
+    guard let repository = PosixFile.hubRepository(of: path) else {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        return (parts.dropLast().joined(separator: "/"), parts.last.map(String.init) ?? "model")
+    }
+    // models--org--name/snapshots/REVISION: a revision is no name.
+    let given = last(input)
+    let isRevision = given == last(path) && path.split(separator: "/").dropLast().last == "snapshots"
+    guard isRevision else { return (nil, given) }
+    return (
+        nil, last(repository).split(separator: "--", omittingEmptySubsequences: true).last.map(String.init) ?? given
+    )
+}
+
 private func hubCache() -> String {
     func variable(_ name: String) -> String? {
         guard let value = getenv(name).map({ String(cString: $0) }), !value.isEmpty else { return nil }

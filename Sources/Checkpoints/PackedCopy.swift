@@ -1,4 +1,4 @@
-import Glibc
+import Crypto
 import Numerics
 import Packing
 import Safetensors
@@ -36,24 +36,25 @@ package struct PackedCopy {
                 direction == .unpacking ? "it is not packed: there is no .mtz file" : "it is packed: --unpack it first"
             throw CheckpointError(.usage, file: input, message: what)
         }
-        return try await isFolder(input) ? runFolder() : runFile()
+        return try await PosixFile.isFolder(input) ? runFolder() : runFile()
     }
 
     private func runFolder() async throws -> WriteReport {
         try refuseOverlap()
         let sources = try Sources(direction, input)
-        let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: false)
+        let names = sources.names.map { copiedName($0) }
+        let carried = try carriedFiles()
+        let work = try WorkFolder(output: output, overwrite: options.overwrite, resume: options.resume) {
+            try isFinished(sources, in: output, carried)
+        }
+        if work.isComplete { return try completed(work, names.map { work.output + "/" + $0 }) }
         do {
             try PosixFile.makeDirectory(work.content)
             let bytes = try await copy(sources, into: work.content)
-            for name in try carriedNames() {
-                try PosixFile.copy(input + "/" + name, to: work.content + "/" + name)
-            }
+            for (name, path) in carried { try PosixFile.copy(path, to: work.content + "/" + name) }
             if options.isCancelled() { throw CheckpointError.cancelled }
-            try work.publish(overwrite: options.overwrite)
-            return WriteReport(
-                output: work.output, bytes: bytes, resumedBytes: 0,
-                files: sources.names.map { copiedName($0) }, warnings: [])
+            let remarks = try work.publish()
+            return WriteReport(output: work.output, bytes: bytes, resumedBytes: 0, files: names, warnings: remarks)
         } catch {
             try? work.remove()
             throw error
@@ -70,28 +71,89 @@ package struct PackedCopy {
         guard output.hasSuffix(suffix) else {
             throw CheckpointError(.usage, file: output, message: "the output of one file must end in \(suffix)")
         }
-        if fileExists(output), !options.overwrite || isFolder(output) {
-            throw CheckpointError(
-                .usage, file: output,
-                message: "it exists already; choose another output with -o, or replace a file with --force")
-        }
-        guard resolvedPath(output) != resolvedPath(input) else {
+        guard
+            PosixFile.identity(of: output).map({ found in
+                PosixFile.identity(of: input)?.isSameFile(as: found) ?? false
+            }) != true
+        else {
             throw CheckpointError(.usage, file: output, message: "the output is the input: choose another")
         }
-        let (parent, name) = WorkFolder.split(output)
-        let folder = "\(parent)/.\(name).tmp-\(getpid())"
         let sources = try Sources(direction, input)
-        try PosixFile.makeDirectory(folder)
-        defer { try? PosixFile.removeTree(folder) }
-        let bytes = try await copy(sources, into: folder)
-        let made = folder + "/" + copiedName(sources.names[0])
-        if options.overwrite, fileExists(output) {
-            try PosixFile.exchange(made, output)
-        } else {
-            try PosixFile.renameNoReplace(made, output)
+        let work = try WorkFolder(
+            output: output, overwrite: options.overwrite, resume: options.resume, replacing: .weights
+        ) {
+            try isFinished(sources, in: WorkFolder.split(output).parent, [], as: [WorkFolder.split(output).name])
         }
-        try PosixFile.syncDirectory(parent)
-        return WriteReport(output: output, bytes: bytes, resumedBytes: 0, files: [name], warnings: [])
+        if work.isComplete { return try completed(work, [work.output]) }
+        do {
+            try PosixFile.makeDirectory(work.content)
+            let bytes = try await copy(sources, into: work.content)
+            if options.isCancelled() { throw CheckpointError.cancelled }
+            let remarks = try work.publish(file: copiedName(sources.names[0]), replacing: .weights)
+            return WriteReport(
+                output: work.output, bytes: bytes, resumedBytes: 0, files: [WorkFolder.split(output).name],
+                warnings: remarks)
+        } catch {
+            try? work.remove()
+            throw error
+        }
+    }
+
+    private func completed(_ work: WorkFolder, _ paths: [String]) throws -> WriteReport {
+        let bytes = try paths.reduce(0) { try $0 + PosixFile.sizeOf($1) }
+        return WriteReport(
+            output: work.output, bytes: bytes, resumedBytes: bytes, files: paths.map { WorkFolder.split($0).name },
+            warnings: ["it was complete already: an earlier run had finished it"])
+    }
+
+    /// Whether what would be made is there: every tensor and every other file is compared.
+    private func isFinished(
+        _ sources: Sources, in folder: String, _ carried: [(name: String, path: String)], as names: [String]? = nil
+    ) throws -> Bool {
+        let targets = (names ?? sources.names.map { copiedName($0) }).map { folder + "/" + $0 }
+        guard targets.allSatisfy(fileExists) else { return false }
+        for (name, path) in carried {
+            let copy = folder + "/" + name
+            guard fileExists(copy), try RunIdentity.digest(ofFile: copy) == RunIdentity.digest(ofFile: path) else {
+                return false
+            }
+        }
+        let workers = Workers(threads: options.threads)
+        let check = { if options.isCancelled() { throw CheckpointError.cancelled } }
+        do {
+            switch sources.content {
+            case .plain(let files) where direction == .packing:
+                for (file, target) in zip(files, targets) {
+                    let packed = try PackedFile(path: target)
+                    guard try packed.directory.headerBytes == file.headerBytes() else { return false }
+                    for (tensor, digest) in zip(file.header.tensors, packed.directory.tensors) {
+                        try check()
+                        guard try digest.description == self.digest(of: tensor, in: file) else { return false }
+                    }
+                }
+                return true
+            case .plain: return false
+            case .packed(let files):
+                let verifier = FileUnpacker(workers: workers, check: check, progress: { _ in })
+                for (file, target) in zip(files, targets) { try verifier.verify(unpacked: target, of: file) }
+                return true
+            }
+        } catch is SafetensorsError {
+            return false
+        }
+    }
+
+    private func digest(of tensor: TensorInfo, in file: SafetensorsFile) throws -> String {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { buffer.deallocate() }
+        var hash = SHA256()
+        let size = tensor.end - tensor.begin
+        for start in stride(from: 0, to: size, by: buffer.count) {
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<min(buffer.count, size - start)])
+            try file.read(tensor, from: start, into: part)
+            hash.update(bufferPointer: UnsafeRawBufferPointer(part))
+        }
+        return hexadecimal(hash.finalize())
     }
 
     /// Writes the weights' files, and reads them back. Answers with their bytes.
@@ -141,11 +203,6 @@ package struct PackedCopy {
         return try targets.reduce(0) { try $0 + PosixFile.sizeOf($1) }
     }
 
-    private func isFolder(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
     /// The name of the file that is made of another.
     private func copiedName(_ name: String) -> String {
         switch direction {
@@ -156,12 +213,12 @@ package struct PackedCopy {
     }
 
     /// Files that are copied as they are.
-    private func carriedNames() throws -> [String] {
+    private func carriedFiles() throws -> [(name: String, path: String)] {
         var names = try Companion.inFolder(input).map(\.name)
         for name in ["config.json", Provenance.fileName, ShardIndex.fileName] where fileExists(input + "/" + name) {
             names.append(name)
         }
-        return names
+        return try names.map { ($0, try PosixFile.path(of: $0, inFolder: input)) }
     }
 
     private func refuseOverlap() throws {

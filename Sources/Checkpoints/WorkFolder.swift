@@ -1,52 +1,149 @@
 import Glibc
 package import Safetensors
 
-/// The locked folder beside the output in which a checkpoint grows, and from which it is published whole.
+/// The locked folder beside the output in which a checkpoint, or a file, grows, and from which it is published whole.
 ///
 /// `.OUT.moe-tool-partial` holds `lock`, `journal` and `checkpoint/`; the last becomes OUT by one rename. A kill at any
 /// time leaves the old state or the new one, and the folder to go on from.
+///
+/// With `--force` the old checkpoint and the new one change places, so that afterwards the old one lies where the new one
+/// grew, and the journal would speak of it. What is about to be published is therefore written down before, in
+/// `publishing`, by its number in the file system: whoever finds that file knows which of the two is the new one.
 package final class WorkFolder {
-    let output: String
+    /// The path that the work is for.
+    package let output: String
+    /// Whether an earlier run had finished the output, so that there is nothing to do.
+    package private(set) var isComplete = false
+    /// Whether what is at the output is to be replaced.
+    private(set) var replacesOutput: Bool
     private let parent: String
     private let folder: String
-    private let lock: PosixFile
+    private let lock: FileLock
 
     var content: String { folder + "/checkpoint" }
     var journalPath: String { folder + "/journal" }
+    private var publishingPath: String { folder + "/publishing" }
+    private var asidePath: String { folder + "/replaced" }
 
     /// The folder in which `output` grows.
-    static func path(for output: String) -> String {
-        let (parent, name) = split(output)
-        return "\(parent)/.\(name).moe-tool-partial"
-    }
+    static func path(for output: String) -> String { PosixFile.growingPath(output) }
 
     /// Takes the lock, and refuses what must not be overwritten.
     ///
+    /// - Parameters:
+    ///   - isFinished: asked with `resume` where the output is there and no work is left of it: whether it is what this
+    ///     run would make.
     /// - Throws: `CheckpointError` with code `usage` where the output exists, another run is at work on it, or an
     ///   unfinished one lies there and neither `resume` nor `overwrite` was asked for.
-    package init(output: String, overwrite: Bool, resume: Bool) throws {
-        let (parent, name) = Self.split(output)
-        self.output = "\(parent)/\(name)"
-        self.parent = parent
-        folder = Self.path(for: output)
-        try Self.refuseExisting(self.output, overwrite: overwrite)
-        let existed = fileExists(folder)
-        if !existed { try PosixFile.makeDirectory(folder) }
-        lock = try PosixFile.openOrCreate(folder + "/lock")
-        guard try lock.tryLock() else {
-            throw CheckpointError(
-                .usage, file: self.output,
-                message: "another run of moe-tool is writing this checkpoint (it holds \(folder)/lock); "
-                    + "wait for it, or write to another folder")
+    package init(
+        output path: String, overwrite: Bool, resume: Bool, replacing kind: OutputKind = .checkpoint,
+        isFinished: () throws -> Bool = { false }
+    ) throws {
+        let target = try OutputPath(path)
+        output = target.path
+        parent = target.parent
+        folder = Self.path(for: target.path)
+        replacesOutput = overwrite
+        if !fileExists(folder) {
+            // Refused without a trace.
+            if fileExists(output) {
+                if resume, try InputLog.pausing(isFinished) {
+                    isComplete = true
+                } else {
+                    try target.checkReplacing(kind, overwrite: overwrite)
+                }
+            }
         }
-        guard existed, fileExists(journalPath) else {
-            try PosixFile.removeTree(content)
-            return
+        lock = try Self.takeLock(folder, for: output)
+        do {
+            try recover(resume: resume, overwrite: overwrite)
+            try checkWork(target, kind, overwrite: overwrite, resume: resume, isFinished: isFinished)
+            if isComplete { try remove() }
+        } catch {
+            // What was made a moment ago and holds nothing is not left behind.
+            if !fileExists(journalPath), !fileExists(publishingPath), !fileExists(content) { try? remove() }
+            throw error
         }
-        if overwrite, !resume {
-            try PosixFile.removeTree(content)
-            try PosixFile.unlink(journalPath)
-        } else if !resume {
+    }
+
+    private static func takeLock(_ folder: String, for output: String) throws -> FileLock {
+        // The run before may be removing the folder.
+        for _ in 0..<100 {
+            do {
+                try PosixFile.makeDirectory(folder)
+            } catch {
+                guard error.errno == EEXIST else { throw error }
+                guard PosixFile.entry(folder) == .folder else {
+                    throw CheckpointError(
+                        .usage, file: folder, message: "expected the folder of an unfinished run: remove this file")
+                }
+            }
+            do {
+                guard let lock = try FileLock.take(folder + "/lock") else {
+                    throw CheckpointError(
+                        .usage, file: output,
+                        message: "another run of moe-tool is writing this output (it holds \(folder)/lock); "
+                            + "wait for it, or write to another place")
+                }
+                return lock
+            } catch let error as SafetensorsError {
+                guard error.errno == ENOENT else {
+                    try? PosixFile.removeDirectory(folder)
+                    throw error
+                }
+            }
+        }
+        throw CheckpointError(.io, file: folder, message: "cannot be locked: it is removed again and again")
+    }
+
+    /// Brings what a run left that was killed while it published to one side or the other.
+    private func recover(resume: Bool, overwrite: Bool) throws {
+        if fileExists(publishingPath) {
+            let text = String(decoding: try PosixFile.contents(publishingPath, limit: 4096), as: UTF8.self)
+            // One that was cut short was being written, and nothing had been moved.
+            if text.hasSuffix("\n") {
+                let mark = String(text.dropLast())
+                if Self.mark(of: output) == mark {
+                    // It is in place: what lies here is what it replaced.
+                    if resume { isComplete = true }
+                    try removeContents()
+                } else if try isInContent(mark) {
+                    if fileExists(asidePath), !fileExists(output) { try PosixFile.rename(asidePath, output) }
+                } else if overwrite, !resume {
+                    try removeContents()
+                } else {
+                    throw CheckpointError(
+                        .usage, file: output,
+                        message: "\(folder) holds a finished run's work that was moved since: look at what is in it, "
+                            + "and start over with --force")
+                }
+            }
+            if fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
+        }
+    }
+
+    private func checkWork(
+        _ target: OutputPath, _ kind: OutputKind, overwrite: Bool, resume: Bool, isFinished: () throws -> Bool
+    ) throws {
+        if isComplete { return }
+        let journal = try Journal.preamble(of: journalPath)
+        if journal == nil {
+            // Nothing can be gone on with: killed before the journal's first line, or while it was removed.
+            try removeContents()
+        } else if overwrite, !resume {
+            try removeContents()
+        }
+        if fileExists(output) {
+            if journal == nil, resume, try InputLog.pausing(isFinished) {
+                isComplete = true
+                return
+            }
+            let agreed = resume && journal?.replaces == Self.mark(of: output)
+            let work = journal == nil ? nil : folder
+            try target.checkReplacing(kind, overwrite: overwrite || agreed, unfinishedWork: work)
+            replacesOutput = true
+        }
+        if journal != nil, !overwrite, !resume {
             throw CheckpointError(
                 .usage, file: self.output,
                 message: "an unfinished run left its work in \(folder): continue it with --resume, "
@@ -54,49 +151,83 @@ package final class WorkFolder {
         }
     }
 
-    /// Puts the finished checkpoint in its place.
+    /// What the journal notes of the checkpoint that is to be replaced.
+    var replacedMark: String? { replacesOutput && fileExists(output) ? Self.mark(of: output) : nil }
+
+    /// A file or folder by its number in the file system.
+    package static func mark(of path: String) -> String? {
+        guard let identity = try? PosixFile.identity(ofLink: path) else { return nil }
+        return "\(identity.device):\(identity.inode)"
+    }
+
+    private func isInContent(_ mark: String) throws -> Bool {
+        if Self.mark(of: content) == mark { return true }
+        guard PosixFile.entry(content) == .folder else { return false }
+        return try PosixFile.listDirectory(content).contains { Self.mark(of: content + "/" + $0) == mark }
+    }
+
+    /// Puts the finished checkpoint in its place, and answers with what could not be cleaned up after that.
     ///
-    /// The old checkpoint, if `overwrite` allows for one, changes places with the new one and is removed after that.
-    func publish(overwrite: Bool) throws {
+    /// The old checkpoint, if there is one to replace, changes places with the new one and is removed after that.
+    ///
+    /// - Parameter file: a file of the content, where that is the output and not the folder.
+    func publish(file: String? = nil, replacing kind: OutputKind = .checkpoint) throws -> [String] {
+        let published = file.map { content + "/" + $0 } ?? content
         try PosixFile.syncDirectory(content)
-        if overwrite, fileExists(output) {
-            try PosixFile.exchange(content, output)
-        } else {
-            try PosixFile.renameNoReplace(content, output)
+        guard let mark = Self.mark(of: published) else {
+            throw CheckpointError(.io, file: published, message: "it is gone: something else removed it")
+        }
+        try PosixFile.write(publishingPath, Array((mark + "\n").utf8))
+        try PosixFile.syncDirectory(folder)
+        do {
+            if replacesOutput, fileExists(output) {
+                // It may have changed in the hours since it was looked at.
+                try OutputPath(output).checkReplacing(kind, overwrite: true)
+                try PosixFile.exchange(published, output, aside: asidePath)
+            } else {
+                try PosixFile.renameNoReplace(published, output)
+            }
+        } catch {
+            try? PosixFile.unlink(publishingPath)
+            throw error
         }
         try PosixFile.syncDirectory(parent)
-        try remove()
+        do {
+            try remove()
+            return []
+        } catch {
+            return ["\(output) is complete, and what is left of the work could not be removed: \(error)"]
+        }
     }
 
     /// Removes the folder and what is in it.
     package func remove() throws {
-        try PosixFile.removeTree(content)
-        // The journal goes before the folder's lock: what has no journal is started over, never resumed.
-        if fileExists(journalPath) { try PosixFile.unlink(journalPath) }
-        try PosixFile.unlink(folder + "/lock")
+        try removeContents()
+        if fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
+        for path in [folder + "/lock", FileLock.ownerPath(folder + "/lock")] where fileExists(path) {
+            try PosixFile.unlink(path)
+        }
         try PosixFile.removeDirectory(folder)
         try PosixFile.syncDirectory(parent)
     }
 
-    private static func refuseExisting(_ output: String, overwrite: Bool) throws {
-        var status = stat()
-        guard lstat(output, &status) == 0 else { return }
-        guard overwrite else {
-            throw CheckpointError(
-                .usage, file: output,
-                message: "it exists already; choose another output with -o, or replace it with --force")
+    /// Removes the work, and keeps the lock.
+    ///
+    /// The journal goes first: without it nothing is resumed, so that a kill on the way leaves no journal of files that
+    /// are gone.
+    private func removeContents() throws {
+        for path in [journalPath, Journal.growingPath(journalPath)] where fileExists(path) {
+            try PosixFile.unlink(path)
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw CheckpointError(
-                .usage, file: output, message: "--force replaces a checkpoint's folder, and this is not a folder")
-        }
-        let names = try PosixFile.listDirectory(output)
-        guard names.isEmpty || names.contains("config.json") else {
-            throw CheckpointError(
-                .usage, file: output,
-                message: "--force replaces a checkpoint, and this folder holds something else (no config.json): "
-                    + "remove it yourself if it is not needed")
-        }
+        try PosixFile.removeTree(content)
+        try PosixFile.removeTree(asidePath)
+    }
+
+    /// Removes what an interrupted run left of `output`, if anything.
+    package static func discard(_ output: String) throws {
+        guard let target = try? OutputPath(output), fileExists(path(for: target.path)) else { return }
+        // With leave to overwrite nothing of it is gone on with.
+        try WorkFolder(output: output, overwrite: true, resume: false).remove()
     }
 
     /// The parent folder and the last component of a path.
@@ -111,8 +242,7 @@ package final class WorkFolder {
 
 /// Whether anything is at `path`, a dangling symbolic link included.
 package func fileExists(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(path, &status) == 0
+    PosixFile.entry(path) != nil
 }
 
 /// Makes a folder and those above it, as far as they are not there.
@@ -125,7 +255,5 @@ package func makeFolders(_ path: String) throws(SafetensorsError) {
 
 /// The path with every symbolic link followed; the path itself where that is not possible.
 package func resolvedPath(_ path: String) -> String {
-    guard let resolved = realpath(path, nil) else { return path }
-    defer { free(resolved) }
-    return String(cString: resolved)
+    PosixFile.resolved(path) ?? path
 }

@@ -44,10 +44,14 @@ struct WritingOptions: ParsableArguments {
     @Flag(name: [.customShort("n"), .long], help: "Print what would be written, and write nothing.")
     var dryRun = false
 
-    @Flag(help: "Replace a checkpoint that exists at the output; start over where an unfinished run left its work.")
+    @Flag(
+        help: """
+            Replace a checkpoint that exists at the output; start over where an unfinished run left its work, unless \
+            --resume is given too.
+            """)
     var force = false
 
-    @Flag(help: "Continue an interrupted run.")
+    @Flag(help: "Continue an interrupted run; where it had finished, say so.")
     var resume = false
 
     @Flag(
@@ -75,9 +79,6 @@ struct WritingOptions: ParsableArguments {
         }
         if memory.bytes < 96 << 20 {
             throw ValidationError("--memory \(memory.description): at least 96 MiB are needed")
-        }
-        if force, resume {
-            throw ValidationError("--force starts over and --resume continues: give one of them")
         }
         _ = try parsedDType()
     }

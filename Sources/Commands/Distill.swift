@@ -73,7 +73,7 @@ struct Distill: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let page = try reporting.file(replaces: writing.force)
+        let page = try reporting.file(replaces: writing.force || writing.resume)
         try await distill(
             teacher: Checkpoint(at: teacher), student: Checkpoint(at: student), model: student, train: train,
             distillation: distillation, training: training, data: data, writing: writing, common: common,

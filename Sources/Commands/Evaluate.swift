@@ -119,6 +119,7 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         let page = try reporting.file()
+        let statistics = try stats.map { try OutputFile($0, .expertStatistics, overwrite: reporting.force) }
         let curves = try metrics.map { (path: $0, report: try TrainingReport(metrics: $0)) }
         let choice = try gating.map { try GatingChoice(parsing: $0) }
         let sources = try DataSource.parse(data)
@@ -153,7 +154,7 @@ struct Evaluate: ParsableCommand {
             if evaluator.keepsLosses {
                 try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
             }
-            if let stats { try writeStatistics(result, decoder, texts, to: stats, bar) }
+            if let statistics { try writeStatistics(result, decoder, texts, to: statistics, bar) }
             let answers = try tasks.results(decoder, encoder) { name, done, total in
                 try Self.checkCancelled()
                 bar?.update(path, label: "\(path) \(name)", done: done, total: total) { "\(countText($0)) choices" }
@@ -241,7 +242,8 @@ struct Evaluate: ParsableCommand {
     }
 
     private func writeStatistics(
-        _ result: ModelEvaluator.Result, _ decoder: Decoder, _ texts: [DomainText], to path: String, _ bar: ProgressBar?
+        _ result: ModelEvaluator.Result, _ decoder: Decoder, _ texts: [DomainText], to output: OutputFile,
+        _ bar: ProgressBar?
     ) throws {
         guard let routing = result.routing else { return }
         var file = try routing.file(layerCount: decoder.configuration.layers)
@@ -258,6 +260,6 @@ struct Evaluate: ParsableCommand {
             }
             try information.add(to: &file)
         }
-        try file.write(to: path)
+        try output.write(file)
     }
 }

@@ -57,7 +57,7 @@ struct Finetune: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let page = try reporting.file(replaces: writing.force)
+        let page = try reporting.file(replaces: writing.force || writing.resume)
         let workers = writing.workers()
         var student = try Decoder(
             Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)

@@ -23,8 +23,11 @@ struct Forward: ParsableCommand {
     @Option(help: "A safetensors file with input_ids [B, T].")
     var input: String
 
-    @Option(name: .shortAndLong, help: "The safetensors file to write; one that is there is replaced.")
+    @Option(name: .shortAndLong, help: "The safetensors file to write.")
     var output: String
+
+    @Flag(help: "Replace what `forward` wrote before.")
+    var force = false
 
     @Flag(help: "Compute the gradients of all parameters as well.")
     var gradients = false
@@ -39,19 +42,20 @@ struct Forward: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
+        let target = try OutputFile(output, .modelOutputs, overwrite: force)
         let batch = try ForwardOutputs.batch(from: input)
         let decoder = try compute.decoder(model, compute.workers(), topK: topK)
         var (file, loss) = try ForwardOutputs.compute(decoder, batch)
         if gradients {
             try ParameterGradients.add(decoder, batch, checkpoints: checkpointActivations, to: &file)
         }
-        try file.write(to: output)
+        try target.write(file)
         if common.json {
             try standardOutput(JSON.object(["output": .string(output), "loss": JSON(loss)]).serialized())
         } else if !common.quiet {
             try standardOutput(
                 "\(batch.count) sequences of \(batch.length) tokens: loss \(numberText(loss)) nats a token.")
-            try standardOutput(output)
+            try standardOutput(path: output)
         }
     }
 }

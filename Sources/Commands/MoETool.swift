@@ -33,8 +33,9 @@ public struct MoETool: AsyncParsableCommand {
     /// Parses the process's arguments, runs the command they name, and exits with the codes that the help lists.
     public static func run() async -> Never {
         installSignalHandlers()
+        InputLog.start()
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Array(processArguments.dropFirst()))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -99,3 +100,15 @@ private struct Failure {
         }
     }
 }
+
+/// The process's arguments, bytes that are no UTF-8 kept as paths keep them.
+let processArguments: [String] = {
+    let count = Int(CommandLine.argc)
+    return (0..<count).compactMap { index in
+        CommandLine.unsafeArgv[index].map { argument in
+            argument.withMemoryRebound(to: UInt8.self, capacity: 1) { bytes in
+                pathText(UnsafeBufferPointer(start: bytes, count: strlen(argument)))
+            }
+        }
+    }
+}()

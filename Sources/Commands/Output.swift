@@ -16,8 +16,17 @@ func standardOutput(_ text: String, terminator: String = "\n") throws {
     }
 }
 
-private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
-    let bytes = Array(text.utf8)
+/// Writes a path on a line of its own, for scripts: the bytes that it has in the file system.
+func standardOutput(path: String) throws {
+    guard writeAll(systemBytes(path) + [0x0A], to: STDOUT_FILENO) else {
+        throw SafetensorsError(
+            .io, file: "standard output", message: "cannot be written: \(String(cString: strerror(errno)))")
+    }
+}
+
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool { writeAll(Array(text.utf8), to: descriptor) }
+
+private func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
     var done = 0
     while done < bytes.count {
         let count = bytes[done...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

@@ -122,7 +122,7 @@ struct Prune: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let page = try reporting.file(replaces: writing.force)
+        let page = try reporting.file(replaces: writing.force || writing.resume)
         let source = try Checkpoint(at: input)
         let size: PruneOptions.Size
         if let experts {

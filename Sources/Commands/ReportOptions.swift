@@ -24,7 +24,7 @@ struct ReportOptions: ParsableArguments {
 struct ReplacingReportOptions: ParsableArguments {
     @OptionGroup var options: ReportOptions
 
-    @Flag(help: "Replace a report that exists.")
+    @Flag(help: "Replace a report (evaluate: and statistics) that exists.")
     var force = false
 
     func validate() throws {

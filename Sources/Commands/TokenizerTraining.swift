@@ -63,11 +63,7 @@ struct TokenizerTraining: ParsableCommand {
     }
 
     func run() throws {
-        let files = ["tokenizer.json", "tokenizer_config.json"].map { output + "/" + $0 }
-        for file in files where !force && fileExists(file) {
-            throw CheckpointError(
-                .usage, file: file, message: "it exists: give another --output, or --force to replace it")
-        }
+        let work = try OutputFolder(output, .tokenizer, overwrite: force)
         var options = DataOptions()
         options.textField = textField
         options.skipsBad = skipBad
@@ -82,15 +78,15 @@ struct TokenizerTraining: ParsableCommand {
         let vocabulary = try trainer.vocabulary(
             size: vocabSize, minimumFrequency: minFrequency, specialTokens: specialTokens)
 
-        try makeFolders(output)
         let end = JSON.string(specialTokens[0])
         let settings: JSONObject = [
             "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": end, "eos_token": end,
             "model_max_length": .number("1000000000000000019884624838656"), "clean_up_tokenization_spaces": false,
         ]
-        for (file, json) in zip(files, [vocabulary.json, .object(settings)]) {
-            try PosixFile.replace(file, with: Array((json.serialized() + "\n").utf8))
-        }
+        func text(_ json: JSON) -> [UInt8] { Array((json.serialized() + "\n").utf8) }
+        for remark in try work.write([
+            ("tokenizer.json", text(vocabulary.json)), ("tokenizer_config.json", text(.object(settings))),
+        ]) { standardError("warning: \(remark)\n") }
         try report(vocabulary, trainer.byteCount, skipped)
     }
 

@@ -50,7 +50,7 @@ struct Train: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let page = try reporting.file(replaces: writing.force)
+        let page = try reporting.file(replaces: writing.force || writing.resume)
         let folder = config.map { $0.hasSuffix(".json") ? parent(of: $0) : $0 } ?? tokenizerFrom
         let (settings, companions) = try description(folder)
         let dtype = try writing.parsedDType() ?? .f32

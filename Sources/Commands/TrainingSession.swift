@@ -31,10 +31,9 @@ struct TrainingSession {
     /// - Returns: the held-out losses before and after.
     @discardableResult
     func run() async throws -> (before: [TrainingRun.HeldOutLoss], after: [TrainingRun.HeldOutLoss]) {
-        if fileExists(output), !writing.force {
-            throw CheckpointError(
-                .usage, file: output, message: "it exists: choose another with -o, or replace it with --force")
-        }
+        let target = try OutputPath(output)
+        // Before the text is read; what is resumed may be finished, or have leave to replace what is there.
+        if !writing.resume { try target.checkReplacing(.checkpoint, overwrite: writing.force) }
         let (source, steps) = try training.source({ try data.encoder(model, student) }, data)
         var options = training.options(selection, steps: steps)
         options.distillation = distillation
@@ -53,6 +52,14 @@ struct TrainingSession {
             say("Layers are computed a second time for their gradients (activation checkpointing).")
         }
         if writing.dryRun { return ([], []) }
+        let identity = try fullIdentity(steps, source, heldOut)
+        if writing.resume, Self.digest(identity) == Checkpoint.trainingRun(in: target.path) {
+            try TrainingRun.discard(target.path)
+            try WorkFolder.discard(target.path)
+            say("\(target.path) is complete: an earlier run had finished it.")
+            try standardOutput(path: target.path)
+            return ([], [])
+        }
         var runOptions = TrainingRun.Options()
         runOptions.steps = steps
         runOptions.seconds = training.minutes.map { $0 * 60 }
@@ -61,8 +68,8 @@ struct TrainingSession {
         runOptions.saveEvery = training.saveEvery * 60
         runOptions.tensorBoard = training.tensorboard
         let run = try TrainingRun(
-            trainer, source, output: output, runOptions, identity: fullIdentity(steps), resumes: writing.resume,
-            restarts: writing.force)
+            trainer, source, output: target.path, runOptions, identity: identity, resumes: writing.resume,
+            restarts: writing.force && !writing.resume, overwrites: writing.force)
         let before = try heldOut?.losses(student).losses ?? []
         if !before.isEmpty { say("Held out before: \(before.text).") }
         let display = TrainingDisplay(isQuiet: common.quiet, first: trainer.step)
@@ -91,11 +98,11 @@ struct TrainingSession {
         let after = outcome == .stoppedEarly ? try heldOut?.losses(student).losses ?? [] : run.lastLosses
         if !after.isEmpty { say("Held out after:  \(after.text).") }
         do {
-            if writing.resume { try discardUnfinishedResult() }
-            try await writeResult(trainer, before, after)
+            if writing.resume { try WorkFolder.discard(target.path) }
+            try await writeResult(trainer, before, after, run: Self.digest(identity), replaces: run.replaces != nil)
         } catch {
             // First, for the state needs the room. An interrupted writing keeps its work, as its message says.
-            if !(error is ExitStatus) { try? discardUnfinishedResult() }
+            if !(error is ExitStatus) { try? WorkFolder.discard(target.path) }
             let isKept = (try? run.save()) != nil
             display.finish()
             if !common.quiet, isKept || fileExists(run.statePath) {
@@ -106,19 +113,20 @@ struct TrainingSession {
             }
             throw error
         }
-        run.clean()
+        do { try run.clean() } catch {
+            standardError(
+                "warning: \(target.path) is complete, and what is left of the training could not be removed: \(error)\n"
+            )
+        }
         return (before, after)
     }
 
-    /// Removes what an interrupted writing of the result left: the result is written anew from the training's state.
-    private func discardUnfinishedResult() throws {
-        try WorkFolder(output: output, overwrite: writing.force, resume: true).remove()
-    }
-
     private func writeResult(
-        _ trainer: Trainer, _ before: [TrainingRun.HeldOutLoss], _ after: [TrainingRun.HeldOutLoss]
+        _ trainer: Trainer, _ before: [TrainingRun.HeldOutLoss], _ after: [TrainingRun.HeldOutLoss], run: String,
+        replaces: Bool
     ) async throws {
         var record = identity
+        record["run"] = .string(run)
         record["options"] = .object(training.identity)
         record["steps"] = JSON(trainer.step)
         func json(_ losses: [TrainingRun.HeldOutLoss]) -> JSON {
@@ -129,6 +137,7 @@ struct TrainingSession {
         // Writing does not go on with a training's state.
         var writing = writing
         writing.resume = false
+        writing.force = replaces
         try await write(
             trainer.result(recording: record), to: output, writing: writing, common: common, remarks: [],
             details: ["steps": JSON(trainer.step), "heldout_before": json(before), "heldout_after": json(after)])
@@ -143,15 +152,30 @@ struct TrainingSession {
             encoder: data.encoder(model, student), tokensAtOnce: training.partTokens)
     }
 
-    private func fullIdentity(_ steps: Int) -> JSONObject {
+    /// All that decides the result: options, and models and text by their content.
+    private func fullIdentity(_ steps: Int, _ source: any BatchSource, _ heldOut: HeldOut?) throws -> JSONObject {
         var all = identity
         for key in training.identity.keys { all[key] = training.identity[key] }
         all["steps"] = JSON(steps)
         all["tokenizer"] = .string(data.text.tokenizer)
         all["text-field"] = .string(data.textField)
-        // The model itself, by the sizes of its files: their bytes are not read twice.
-        all["model"] = .array(student.checkpoint.sources.map { JSON($0.size) })
+        func digest(_ checkpoint: Checkpoint) throws -> JSON {
+            var identity = RunIdentity()
+            try identity.add(checkpoint)
+            return .string(identity.digest)
+        }
+        all["content of the model"] = try digest(student.checkpoint)
+        if let teacher { all["content of the teacher"] = try digest(teacher.checkpoint) }
+        all["content of the text"] = .string(source.digest)
+        if let heldOut { all["content of the held-out text"] = .string(heldOut.digest) }
         return all
+    }
+
+    private static func digest(_ identity: JSONObject) -> String {
+        var digest = RunIdentity()
+        digest.add(ToolVersion.current)
+        digest.add(JSON.object(identity).line)
+        return digest.digest
     }
 
     /// Whether what layers keep for their gradients would not fit beside the weights.

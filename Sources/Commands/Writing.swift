@@ -1,19 +1,12 @@
 import Checkpoints
 import Evaluation
-import Glibc
 import Safetensors
 import Transforms
 
 /// The output's default path: beside the input, named for it with a suffix.
 func defaultOutput(for input: String, suffix: String) -> String {
-    if !fileExists(input), input.contains("/") {
-        // A name in the Hugging Face cache: the result belongs where the user is, not in the cache.
-        let name = input.split(separator: "/").last.map(String.init) ?? input
-        return (name.split(separator: "@").first.map(String.init) ?? name) + suffix
-    }
-    var path = resolvedPath(input)
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    return path + suffix
+    let (folder, name) = defaultPlace(for: input)
+    return (folder.map { $0 + "/" } ?? "") + name + suffix
 }
 
 /// Writes a checkpoint, or with `--dry-run` says what would be written, and reports.
@@ -96,7 +89,7 @@ func report(
             "Wrote \(byteText(report.bytes)) in \(fileCountText(report.files.count))\(resumed) (\(durationText(seconds))\(rate))."
         )
     }
-    try standardOutput(report.output)
+    try standardOutput(path: report.output)
 }
 
 private func printPlan(

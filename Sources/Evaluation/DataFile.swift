@@ -104,6 +104,7 @@ struct DataFile: Hashable {
         guard !ancestors.contains(identity), ancestors.count < 64 else {
             throw CheckpointError(.incompatible, file: folder, message: "a link that leads back to a folder around it")
         }
+        InputLog.recordFolder(folder)
         ancestors.append(identity)
         defer { ancestors.removeLast() }
         for name in try PosixFile.listDirectory(folder) where !isIgnored(name) {

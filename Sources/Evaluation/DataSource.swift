@@ -116,8 +116,9 @@ func isFolder(_ path: String) throws(CheckpointError) -> Bool {
 /// The corresponding C function is `stat`.
 func fileStatus(_ path: String) throws(CheckpointError) -> stat {
     var status = stat()
-    guard stat(path, &status) == 0 else {
-        throw CheckpointError(.io, file: path, message: "cannot be read: \(String(cString: strerror(errno)))")
+    guard systemPath(path, { stat($0, &status) }) == 0 else {
+        let error = PosixFile.failure(path, "cannot be read")
+        throw CheckpointError(error.code == .io ? .io : .malformed, file: path, message: error.message)
     }
     return status
 }

@@ -1,4 +1,4 @@
-import Checkpoints
+package import Checkpoints
 package import Models
 import Numerics
 package import Safetensors
@@ -79,6 +79,19 @@ package enum ForwardOutputs {
         let loss = losses.reduce(0) { $0 + Double($1) } / Double(max(losses.count, 1))
         try file.add("loss", [], [Float(loss)])
         return (file, loss)
+    }
+}
+
+extension OutputKind {
+    /// A file that `forward` wrote: nothing in it but the tensors of the table above, and gradients.
+    package static let modelOutputs = OutputKind("what `forward` wrote") { path in
+        let names = try SafetensorsFile(path: path).header.tensors.map(\.name)
+        let prefixes = ["hidden.", "router_logits.", "grad.", "aux_grad."]
+        let other = names.first { name in
+            !["input_ids", "logits", "loss", "aux_loss"].contains(name) && !prefixes.contains { name.hasPrefix($0) }
+        }
+        if let other { return "this file holds \(escaped(other)) too" }
+        return names.contains("logits") ? nil : "this is none"
     }
 }
 

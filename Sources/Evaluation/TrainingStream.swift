@@ -37,6 +37,13 @@ package struct TrainingDomain: Sendable {
         (self.narrow, self.wide) = (narrow, wide)
     }
 
+    /// Adds the name and all tokens, in the order of the documents.
+    package func add(to identity: inout RunIdentity) {
+        identity.add(name)
+        identity.add(values: narrow)
+        identity.add(values: wide)
+    }
+
     /// How many windows there are, at least one.
     package var windowCount: Int { max(narrow.count, wide.count) / length }
 

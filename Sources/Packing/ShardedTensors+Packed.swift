@@ -1,4 +1,3 @@
-import Glibc
 public import Safetensors
 
 extension SafetensorsFile {
@@ -34,8 +33,7 @@ extension ShardedTensors {
     ///
     /// - Throws: `SafetensorsError` for a folder with files of both kinds.
     package static func isPacked(_ path: String) throws(SafetensorsError) -> Bool {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+        guard PosixFile.isFolder(path) else {
             return path.hasSuffix(PackedFile.suffix)
         }
         let names = try PosixFile.listDirectory(path).filter { $0.hasPrefix("model") }

@@ -1,5 +1,4 @@
 import Checkpoints
-import Glibc
 import Safetensors
 
 /// Where a report goes: a page, and the same data as JSON beside it.
@@ -23,45 +22,38 @@ package struct ReportFile: Sendable {
 
     /// Refuses what cannot be written, before the work that it is to report.
     ///
-    /// - Throws: `CheckpointError`: `.usage` where a file is there and is not to be replaced, or is no report; `.io` where
-    ///   there is no folder to write to.
-    package func check() throws {
-        for file in [path, jsonPath] where fileExists(file) {
-            guard replaces else {
-                throw CheckpointError(
-                    .usage, file: file,
-                    message: "it exists: choose another name for --report, or replace it with --force"
-                )
-            }
-            // A configuration, say, lies where the JSON of config.html would.
-            guard Self.isReport(file) else {
-                throw CheckpointError(
-                    .usage, file: file,
-                    message: "it is no report, and is not replaced: choose another name for --report")
-            }
-        }
-        let slash = path.lastIndex(of: "/")
-        let folder = slash.map { String(path[...$0]) } ?? "."
-        guard access(folder, W_OK) == 0 else {
-            throw CheckpointError(
-                .io, file: path, message: "the folder cannot be written to: \(String(cString: strerror(errno)))")
-        }
-    }
+    /// - Throws: `CheckpointError`: `.usage` where a file is there and is not to be replaced, or is no report, or an input;
+    ///   `.io` where there is no folder to write to.
+    package func check() throws { _ = try files() }
 
-    /// Writes both files; each appears whole or not at all.
+    /// Writes both files, which appear together: each whole or not at all.
     ///
     /// - Throws: as `check`, and `SafetensorsError` of `.io` where the disk refuses.
     package func write(_ report: Report) throws {
-        try check()
-        try PosixFile.replace(jsonPath, with: Array((report.json.serialized() + "\n").utf8))
-        try PosixFile.replace(path, with: Array(report.html.utf8))
+        let files = try files()
+        try OutputFile.write([
+            (files.data, Array((report.json.serialized() + "\n").utf8)), (files.page, Array(report.html.utf8)),
+        ])
     }
 
-    private static func isReport(_ path: String) -> Bool {
-        guard let file = try? PosixFile.open(path), let size = try? file.size(),
-            let head = try? file.bytes(at: 0, count: min(size, 512))
-        else { return false }
-        let text = String(decoding: head, as: UTF8.self)
-        return text.contains("content=\"\(Report.mark)\"") || text.hasPrefix("{\n  \"\(Report.mark)\":")
+    /// A report whose page was not put in its place any more, since its writing was killed between the two, is replaced
+    /// whole.
+    private func files() throws -> (page: OutputFile, data: OutputFile) {
+        let isHalf = !fileExists(path) && fileExists(PosixFile.growingPath(path))
+        return (
+            try OutputFile(path, .report, overwrite: replaces),
+            try OutputFile(jsonPath, .report, overwrite: replaces || isHalf)
+        )
+    }
+}
+
+extension OutputKind {
+    /// A page or its data.
+    fileprivate static let report = OutputKind("a report") { path in
+        let file = try PosixFile.open(path)
+        let text = String(decoding: try file.bytes(at: 0, count: min(file.size(), 512)), as: UTF8.self)
+        // A configuration, say, lies where the JSON of config.html would.
+        let isReport = text.contains("content=\"\(Report.mark)\"") || text.hasPrefix("{\n  \"\(Report.mark)\":")
+        return isReport ? nil : "this is none"
     }
 }

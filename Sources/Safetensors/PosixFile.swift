@@ -22,6 +22,7 @@ package final class PosixFile: Sendable {
             let kind = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "not a regular file"
             throw SafetensorsError(.unsafePath, file: path, message: "expected a file, and this is \(kind)")
         }
+        InputLog.record(FileIdentity(status), path)
         return file
     }
 
@@ -41,9 +42,20 @@ package final class PosixFile: Sendable {
     }
 
     private static func opened(_ path: String, _ flags: Int32) throws(SafetensorsError) -> PosixFile {
-        let descriptor = retryingInterrupts { Glibc.open(path, flags, 0o666) }
+        let descriptor = retryingInterrupts { systemPath(path) { Glibc.open($0, flags, 0o666) } }
         guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
         return PosixFile(path: path, descriptor: descriptor)
+    }
+
+    /// All of a file of the kernel's, which does not say its size.
+    static func procFile(_ path: String) throws(SafetensorsError) -> [UInt8] {
+        let file = try opened(path, O_RDONLY | O_CLOEXEC)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = bytes.withUnsafeMutableBytes { buffer in
+            retryingInterrupts { Glibc.read(file.descriptor, buffer.baseAddress, buffer.count) }
+        }
+        guard count >= 0 else { throw failure(path, "cannot be read") }
+        return Array(bytes.prefix(count))
     }
 
     // MARK: Reading and writing
@@ -149,11 +161,16 @@ package final class PosixFile: Sendable {
         posix_fadvise(descriptor, off_t(offset), off_t(length), POSIX_FADV_DONTNEED)
     }
 
-    /// Takes the file's lock; false where another process has it.
-    package func tryLock() throws(SafetensorsError) -> Bool {
-        if retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 { return true }
-        guard errno == EWOULDBLOCK else { throw failure("cannot be locked") }
-        return false
+    enum LockOutcome { case taken, isTaken, unsupported }
+
+    /// Takes the file's lock.
+    func tryLock() throws(SafetensorsError) -> LockOutcome {
+        if retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 { return .taken }
+        switch errno {
+        case EWOULDBLOCK: return .isTaken
+        case ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL: return .unsupported
+        default: throw failure("cannot be locked")
+        }
     }
 
     // MARK: Facts
@@ -168,12 +185,61 @@ package final class PosixFile: Sendable {
 
     package func identity() throws(SafetensorsError) -> FileIdentity { FileIdentity(try status()) }
 
+    /// What is at a path; a symbolic link is not followed.
+    package static func identity(ofLink path: String) throws(SafetensorsError) -> FileIdentity {
+        var status = stat()
+        guard systemPath(path, { lstat($0, &status) }) == 0 else { throw failure(path, "cannot be examined") }
+        return FileIdentity(status)
+    }
+
+    /// What a path leads to; nil where that is nothing.
+    package static func identity(of path: String) -> FileIdentity? {
+        var status = stat()
+        return systemPath(path, { stat($0, &status) }) == 0 ? FileIdentity(status) : nil
+    }
+
+    /// What is at a path.
+    package enum Entry: Sendable { case file, folder, link, other }
+
+    /// What is at a path, a link not followed; nil where there is nothing.
+    package static func entry(_ path: String) -> Entry? {
+        var status = stat()
+        guard systemPath(path, { lstat($0, &status) }) == 0 else { return nil }
+        return switch status.st_mode & S_IFMT {
+        case S_IFREG: .file
+        case S_IFDIR: .folder
+        case S_IFLNK: .link
+        default: .other
+        }
+    }
+
+    /// Whether a path leads to a folder.
+    package static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return systemPath(path, { stat($0, &status) }) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     private func failure(_ what: String) -> SafetensorsError { Self.failure(path, what) }
 
-    static func failure(_ path: String, _ what: String) -> SafetensorsError {
+    /// What the system says of the call that has just failed.
+    package static func failure(_ path: String, _ what: String) -> SafetensorsError {
         let number = errno
-        return SafetensorsError(
-            .io, file: path, message: "\(what): \(String(cString: strerror(number)))", errno: number)
+        // What can be seen to lead nowhere is a fault of the input, not of the system.
+        let code: SafetensorsError.Code
+        var reason = String(cString: strerror(number))
+        switch number {
+        case ELOOP:
+            code = .unsafePath
+            reason = "its symbolic links lead in a circle"
+        case ENXIO:
+            code = .unsafePath
+            reason = "expected a file, and this is a socket or a device"
+        case ENOENT where entry(path) == .link:
+            code = .missing
+            reason = "it is a symbolic link to something that is not there"
+        default: code = .io
+        }
+        return SafetensorsError(code, file: path, message: "\(what): \(reason)", errno: number)
     }
 }
 
@@ -193,6 +259,9 @@ public struct FileIdentity: Sendable, Hashable, CustomStringConvertible {
         modifiedSeconds = status.st_mtim.tv_sec
         modifiedNanoseconds = status.st_mtim.tv_nsec
     }
+
+    /// Whether both are one file, whatever was written to it.
+    package func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 
     /// The parts in a fixed order.
     public var description: String { "\(device):\(inode):\(size):\(modifiedSeconds).\(modifiedNanoseconds)" }

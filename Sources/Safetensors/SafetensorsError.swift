@@ -56,6 +56,10 @@ package func escaped(_ text: String) -> String {
     for scalar in text.unicodeScalars {
         if count == 200 { return result + "…" }
         count += 1
+        if let byte = byte(of: scalar) {
+            result += "\\x\(String(byte, radix: 16))"
+            continue
+        }
         switch scalar.value {
         case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0x202A...0x202E, 0x2066...0x2069:
             result += "\\u{\(String(scalar.value, radix: 16))}"

@@ -50,7 +50,7 @@ public struct ShardedTensors: Sendable {
     package init(opening path: String, format: ShardFormat) throws(SafetensorsError) {
         let suffix = format.suffix
         var status = stat()
-        guard stat(path, &status) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
+        guard systemPath(path, { stat($0, &status) }) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
         if status.st_mode & S_IFMT != S_IFDIR {
             try self.init(files: format.open([path]), index: nil, warnings: [])
             return
@@ -68,11 +68,11 @@ public struct ShardedTensors: Sendable {
                         "both model\(suffix) and \(escaped(stray[0])) are here, and no index says which counts: "
                         + "remove what is stale")
             }
-            let file = try Self.resolved(path, "model" + suffix)
+            let file = try PosixFile.path(of: "model" + suffix, inFolder: path)
             try self.init(files: format.open([file]), index: nil, warnings: [])
             return
         }
-        let indexPath = path + "/" + ShardIndex.fileName
+        let indexPath = try PosixFile.path(of: ShardIndex.fileName, inFolder: path)
         let index = try ShardIndex(
             parsing: PosixFile.contents(indexPath, limit: ShardIndex.maximumSize), file: indexPath)
         let map = index.weightMap.map { (tensor: $0.tensor, file: format.name(of: $0.file)) }
@@ -97,7 +97,7 @@ public struct ShardedTensors: Sendable {
                     + "remove it, or repair the index")
         }
         var paths: [String] = []
-        for shard in shards { paths.append(try Self.resolved(path, shard)) }
+        for shard in shards { paths.append(try PosixFile.path(of: shard, inFolder: path)) }
         try self.init(files: format.open(paths), index: (indexPath, map, shards), warnings: index.warnings)
     }
 
@@ -171,32 +171,5 @@ public struct ShardedTensors: Sendable {
         return SafetensorsError(
             .missing, file: path,
             message: "there is no model.safetensors and no \(ShardIndex.fileName): is it a checkpoint's folder?")
-    }
-
-    /// The file behind a name in a folder: the file itself, or what a symbolic link names inside of the folder or among
-    /// the blobs of the same repository in the Hugging Face cache.
-    private static func resolved(_ folder: String, _ name: String) throws(SafetensorsError) -> String {
-        let path = folder + "/" + name
-        var status = stat()
-        guard lstat(path, &status) == 0 else { throw PosixFile.failure(path, "cannot be opened") }
-        guard status.st_mode & S_IFMT == S_IFLNK else { return path }
-        guard let target = realpath(path, nil), let base = realpath(folder, nil) else {
-            throw PosixFile.failure(path, "is a symbolic link that leads nowhere")
-        }
-        defer {
-            free(target)
-            free(base)
-        }
-        let (targetPath, basePath) = (String(cString: target), String(cString: base))
-        if targetPath.hasPrefix(basePath + "/") { return path }
-        // models--org--name/snapshots/REVISION/FILE -> models--org--name/blobs/HASH
-        let parts = basePath.split(separator: "/")
-        if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
-            let repository = "/" + parts.dropLast(2).joined(separator: "/")
-            if targetPath.hasPrefix(repository + "/blobs/") { return path }
-        }
-        throw SafetensorsError(
-            .unsafePath, file: path,
-            message: "it is a symbolic link to \(escaped(targetPath)), outside of the folder; it was not opened")
     }
 }

@@ -83,18 +83,10 @@ public struct MergeRecipe: Sendable {
 
     /// A sibling of the first model, named for all of them.
     public var defaultOutput: String {
-        func name(_ path: String) -> String {
-            let parts = path.split(separator: "/").filter { $0 != "." }
-            return parts.last.map { String($0.split(separator: "@").first ?? $0) } ?? "model"
-        }
         if let output { return output }
-        let joined = ([into].compactMap { $0 } + models).map(name).joined(separator: "+")
-        let first = into ?? models.first ?? ""
-        let suffix = isDense ? "-merged" : ""
-        guard fileExists(first) else { return joined + suffix }
-        var folder = resolvedPath(first).split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        folder.append(joined[...] + suffix)
-        return folder.joined(separator: "/")
+        let all = ([into].compactMap { $0 } + models).map { defaultPlace(for: $0) }
+        let name = all.map(\.name).joined(separator: "+") + (isDense ? "-merged" : "")
+        return (all.first?.folder.map { $0 + "/" } ?? "") + name
     }
 
     /// What the user is told of the result.

@@ -51,7 +51,7 @@ struct TrainingTests {
         let other = try finetune("--steps", "3000", "--lr", "0.5", "--resume", "-q")
         #expect(other.code == 2 && other.errors.contains("lr was 0.001 and is 0.5"), "\(other.errors)")
         // What a kill in the middle of a save leaves; the run that is resumed ends before it saves.
-        try folder.write("out.state.safetensors.partial", [1, 2, 3])
+        try folder.write(".out.state.safetensors.moe-tool-partial", [1, 2, 3])
         let resumed = try finetune("--steps", "3000", "-q", "--resume")
         #expect(resumed.code == 0, "\(resumed.errors)")
         let whole = try finetune("--steps", "3000", "-q", to: out + "2")

@@ -86,7 +86,7 @@ struct TrainingStateTests {
         try state(step: 1).save(to: path, optimizer)
         let before = try contents(path)
         // A folder where the new state would grow cannot be replaced.
-        try FileManager.default.createDirectory(atPath: path + ".partial", withIntermediateDirectories: false)
+        try FileManager.default.createDirectory(atPath: PosixFile.growingPath(path), withIntermediateDirectories: false)
         let error = #expect(throws: CheckpointError.self) { try state(step: 2).save(to: path, optimizer) }
         #expect(error?.code == .io)
         #expect(try contents(path) == before)
@@ -114,7 +114,7 @@ struct TrainingStateTests {
 
     @Test("What a killed save left does not disturb the next")
     func leftover() throws {
-        try folder.write("out.state.partial", [1, 2, 3])
+        try folder.write(".out.state.moe-tool-partial", [1, 2, 3])
         try state().save(to: path, optimizer(seed: 1, steps: 1))
         #expect(folder.names == ["out.state"])
     }

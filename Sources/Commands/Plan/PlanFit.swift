@@ -82,9 +82,7 @@ struct PlanFit: ParsableCommand {
             }
             form = form.withPlainExperts
         }
-        if let output, fileExists(output), !force {
-            throw usage("\(output) exists: give another --output, or --force to replace it")
-        }
+        let target = try output.map { try OutputFile($0, .law, overwrite: force) }
         let page = try reporting.file(replaces: force)
         let measured = try MeasuredRuns(contentsOf: runs, for: form)
         var fit = LawFit(form)
@@ -96,7 +94,7 @@ struct PlanFit: ParsableCommand {
         fit.seed = seed
         let result = try fit.fit(measured)
         let file = LawFile(law: result.law, range: result.range)
-        if let output { try write(file, to: output) }
+        try target?.write(Array((JSON.object(file.json).serialized() + "\n").utf8))
         if let page {
             var report = Report("\(form.name) fitted to \(measured.runs.count) runs")
             report.facts =
@@ -113,11 +111,6 @@ struct PlanFit: ParsableCommand {
         if !result.isConverged {
             warn(["the search did not converge: the runs may not determine the constants"], common)
         }
-    }
-
-    private func write(_ law: LawFile, to path: String) throws {
-        let text = JSON.object(law.json).serialized() + "\n"
-        try PosixFile.replace(path, with: Array(text.utf8))
     }
 
     private func text(_ result: LawFit.Result, _ measured: MeasuredRuns) -> String {

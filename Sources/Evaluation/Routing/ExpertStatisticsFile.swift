@@ -219,3 +219,10 @@ package struct ExpertStatisticsFile: Sendable {
             message: "expected F64 or F32 of shape \(shape), found \(info.dtype.rawValue) \(info.shape)")
     }
 }
+
+extension OutputKind {
+    /// A file of statistics.
+    package static let expertStatistics = OutputKind.file("a file of statistics") {
+        _ = try ExpertStatisticsFile(path: $0)
+    }
+}

@@ -1,4 +1,4 @@
-import Checkpoints
+package import Checkpoints
 package import Safetensors
 
 /// A law that was fitted here, with what is known of it, as a JSON document.
@@ -78,4 +78,9 @@ package struct LawFile: Sendable {
             "experts": .string(experts), "constants": .object(constants), "range": .object(ends),
         ]
     }
+}
+
+extension OutputKind {
+    /// A file with a law.
+    package static let law = OutputKind.file("a law") { _ = try LawFile(contentsOf: $0) }
 }

@@ -15,11 +15,11 @@ package struct NamedMatrix: Sendable {
 
 extension TrainingState {
     /// Where a state grows until it is whole; a save that is killed leaves it behind.
-    static func growingPath(_ path: String) -> String { path + ".partial" }
+    static func growingPath(_ path: String) -> String { PosixFile.growingPath(path) }
 
     /// Writes the state with an optimiser's weights and moments.
     ///
-    /// The file grows as `PATH.partial` and takes its place whole and synced: until then, and whatever fails, the state
+    /// The file grows beside its place and takes it whole and synced: until then, and whatever fails, the state
     /// that was saved before stays.
     ///
     /// - Throws: `CheckpointError` with code `io` where the disk is full or refuses.
@@ -33,7 +33,7 @@ extension TrainingState {
             }
             let (header, layout) = try Header.serialized(tensors: tensors, metadata: [Self.metadataKey: document])
             let byName = Dictionary(matrices.map { ($0.name, $0.matrix) }, uniquingKeysWith: { first, _ in first })
-            try PosixFile.replace(path, through: Self.growingPath(path)) { file throws(SafetensorsError) in
+            try PosixFile.replace(path) { file throws(SafetensorsError) in
                 // A disk that is too full says so before anything is written.
                 try file.preallocate(header.count + (layout.last?.end ?? 0))
                 try file.writeExactly(header, at: 0)
@@ -114,4 +114,9 @@ package struct SavedTrainingState {
             .incompatible, file: path, tensor: tensor,
             message: what + ": it was saved by a run with other parameters; start over with --force")
     }
+}
+
+extension OutputKind {
+    /// The state of a training run.
+    static let trainingState = OutputKind.file("the state of a training") { _ = try SavedTrainingState(at: $0) }
 }

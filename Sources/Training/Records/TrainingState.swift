@@ -19,11 +19,14 @@ package struct TrainingState: Sendable, Equatable {
     package var evaluationsSinceBest: Int
     /// What the run was started with: every option that its results depend on, and what identifies its inputs.
     package var options: JSONObject
+    /// What is at the output and may be replaced, by its number in the file system.
+    package var replaces: String?
 
     package init(
         step: Int, position: [Int], seed: UInt64, bestLoss: Double? = nil, evaluationsSinceBest: Int = 0,
-        options: JSONObject
+        options: JSONObject, replaces: String? = nil
     ) {
+        self.replaces = replaces
         self.step = step
         self.position = position
         self.seed = seed
@@ -47,6 +50,7 @@ extension TrainingState {
         object["best_loss"] = bestLoss.map { JSON($0) } ?? .null
         object["evaluations_since_best"] = JSON(evaluationsSinceBest)
         object["options"] = .object(options)
+        object["replaces"] = replaces.map { .string($0) }
         return JSON.object(object).line
     }
 
@@ -71,7 +75,8 @@ extension TrainingState {
         guard position.count == elements.count else { throw damaged(file) }
         let state = TrainingState(
             step: step, position: position, seed: seed, bestLoss: object["best_loss"]?.double,
-            evaluationsSinceBest: object["evaluations_since_best"]?.int ?? 0, options: options)
+            evaluationsSinceBest: object["evaluations_since_best"]?.int ?? 0, options: options,
+            replaces: object["replaces"]?.string)
         return (state, steps)
     }
 

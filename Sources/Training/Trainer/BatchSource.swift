@@ -15,6 +15,8 @@ package protocol BatchSource {
     mutating func restore(_ position: [Int]) throws
     /// Steps that it has in all; nil where it does not end.
     var steps: Int? { get }
+    /// A digest of all tokens in their order, by which a run that is resumed knows its data again.
+    var digest: String { get }
 }
 
 /// Batches of token ids that somebody made: `batches`, I64 `[steps, B, T]`, of a safetensors file.
@@ -51,6 +53,15 @@ package struct ExplicitBatches: BatchSource {
     }
 
     package var steps: Int? { batches.count }
+
+    package var digest: String {
+        var identity = RunIdentity()
+        for batch in batches {
+            identity.add("\(batch.length)")
+            identity.add(values: batch.ids)
+        }
+        return identity.digest
+    }
 }
 
 /// Windows of the domains' tokens, drawn in an order that the seed fixes.
@@ -96,6 +107,12 @@ package struct StreamBatches: BatchSource {
     }
 
     package var steps: Int? { nil }
+
+    package var digest: String {
+        var identity = RunIdentity()
+        for domain in stream.domains { domain.add(to: &identity) }
+        return identity.digest
+    }
 }
 
 private var unfit: CheckpointError {

@@ -1,3 +1,4 @@
+import Checkpoints
 package import Evaluation
 package import Models
 package import Safetensors
@@ -16,6 +17,13 @@ package struct HeldOut {
     ) throws {
         texts = try sources.map { try DomainText($0, length: length, options: options, encoder: encoder) }
         self.tokensAtOnce = tokensAtOnce
+    }
+
+    /// A digest of the text's tokens, by which a run that is resumed knows it again.
+    package var digest: String {
+        var identity = RunIdentity()
+        for text in texts { identity.add("\(text.name) \(text.windowCount) \(text.length) \(text.digest)") }
+        return identity.digest
     }
 
     /// The mean cross-entropy of each domain's predictions, in nats, and how each domain's tokens spread over experts.

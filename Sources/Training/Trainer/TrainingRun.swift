@@ -71,7 +71,10 @@ package final class TrainingRun {
     private var evaluationsSinceBest = 0
     /// The parameters of the lowest held-out loss, where a run may end early.
     private let best: [NamedMatrix]
-    private let lock: PosixFile
+    private let lock: FileLock
+    private let lockPath: String
+    /// What is at the output and may be replaced.
+    package let replaces: String?
     private var metrics: MetricsWriter
     private var board: TensorBoardWriter?
 
@@ -80,44 +83,83 @@ package final class TrainingRun {
     /// - Parameters:
     ///   - output: the checkpoint that the run is for; state and metrics lie beside it.
     ///   - identity: all that the result depends on, to refuse to resume with anything else.
+    ///   - overwrites: whether a checkpoint at the output may be replaced.
     /// - Throws: `CheckpointError` where another run works on the same output, where there is a state and neither
     ///   `resumes` nor `restarts` is set, or the state is of another run.
     package init(
         _ trainer: Trainer, _ source: any BatchSource, output: String, _ options: Options, identity: JSONObject,
-        resumes: Bool, restarts: Bool
+        resumes: Bool, restarts: Bool, overwrites: Bool = false
     ) throws {
         self.trainer = trainer
         self.source = source
         self.options = options
         self.identity = identity
-        statePath = output + ".state.safetensors"
-        metricsPath = output + ".metrics.jsonl"
+        let target = try OutputPath(output)
+        statePath = target.path + ".state.safetensors"
+        metricsPath = target.path + ".metrics.jsonl"
+        lockPath = target.path + ".state.lock"
         best =
             options.patience == nil
             ? []
             : trainer.parameters.map { NamedMatrix(name: "best \($0.role)", matrix: $0.values.copy()) }
-        lock = try PosixFile.openOrCreate(output + ".state.lock")
-        guard try lock.tryLock() else {
+        guard let lock = try FileLock.take(lockPath) else {
             throw CheckpointError(.usage, file: output, message: "another process trains for this output: wait for it")
         }
-        if fileExists(statePath), !restarts {
-            guard resumes else {
-                throw CheckpointError(
-                    .usage, file: statePath,
-                    message:
-                        "an unfinished run left its state here: continue it with --resume, or start over with --force")
+        self.lock = lock
+        do {
+            let present = WorkFolder.mark(of: target.path)
+            let hasState = fileExists(statePath)
+            if hasState, !restarts {
+                guard resumes else {
+                    throw CheckpointError(
+                        .usage, file: statePath,
+                        message:
+                            "an unfinished run left its state here: continue it with --resume, or start over with --force"
+                    )
+                }
+                let path = statePath
+                let saved = try InputLog.pausing { try SavedTrainingState(at: path) }
+                try saved.state.require(options: identity, file: statePath)
+                let agreed = overwrites || (present != nil && saved.state.replaces == present)
+                try target.checkReplacing(.checkpoint, overwrite: agreed)
+                replaces = present
+                try trainer.restore(saved, extras: best)
+                try self.source.restore(saved.state.position)
+                bestLoss = saved.state.bestLoss
+                evaluationsSinceBest = saved.state.evaluationsSinceBest
+                let metrics = try OutputFile(metricsPath, .metrics, overwrite: true)
+                let step = trainer.step
+                self.metrics = try InputLog.pausing { try MetricsWriter(resuming: metrics.path, at: step) }
+                board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0, resumedStep: saved.state.step) }
+            } else {
+                try target.checkReplacing(.checkpoint, overwrite: overwrites)
+                if hasState { try OutputPath(statePath).checkReplacing(.trainingState, overwrite: true) }
+                replaces = present
+                // A run that was killed before it saved a state leaves metrics alone.
+                let metrics = try OutputFile(metricsPath, .metrics, overwrite: restarts || resumes)
+                self.metrics = try MetricsWriter(startingAt: metrics.path)
+                board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0) }
             }
-            let saved = try SavedTrainingState(at: statePath)
-            try saved.state.require(options: identity, file: statePath)
-            try trainer.restore(saved, extras: best)
-            try self.source.restore(saved.state.position)
-            bestLoss = saved.state.bestLoss
-            evaluationsSinceBest = saved.state.evaluationsSinceBest
-            metrics = try MetricsWriter(resuming: metricsPath, at: trainer.step)
-            board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0, resumedStep: saved.state.step) }
-        } else {
-            metrics = try MetricsWriter(startingAt: metricsPath)
-            board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0) }
+        } catch {
+            if !fileExists(statePath) { try? PosixFile.unlink(lockPath) }
+            throw error
+        }
+    }
+
+    /// Removes what an earlier run left beside an output that it had finished.
+    ///
+    /// - Throws: `CheckpointError` where another run is at work on the output.
+    package static func discard(_ output: String) throws {
+        let target = try OutputPath(output)
+        let lockPath = target.path + ".state.lock"
+        let statePath = target.path + ".state.safetensors"
+        guard [lockPath, statePath, TrainingState.growingPath(statePath)].contains(where: fileExists) else { return }
+        guard let lock = try FileLock.take(lockPath) else {
+            throw CheckpointError(.usage, file: output, message: "another process trains for this output: wait for it")
+        }
+        try withExtendedLifetime(lock) {
+            if fileExists(statePath) { try OutputPath(statePath).checkReplacing(.trainingState, overwrite: true) }
+            try remove(statePath, lockPath)
         }
     }
 
@@ -166,12 +208,13 @@ package final class TrainingRun {
     }
 
     /// Removes what only an unfinished run needs; the output is there.
-    package func clean() {
-        try? PosixFile.unlink(statePath)
-        // What a save that was killed left.
-        try? PosixFile.unlink(TrainingState.growingPath(statePath))
-        let lockPath = String(statePath.dropLast(".safetensors".count)) + ".lock"
-        try? PosixFile.unlink(lockPath)
+    package func clean() throws { try Self.remove(statePath, lockPath) }
+
+    private static func remove(_ statePath: String, _ lockPath: String) throws {
+        // The lock goes last, and with it the right to remove the rest.
+        for path in [
+            statePath, TrainingState.growingPath(statePath), FileLock.ownerPath(lockPath), lockPath,
+        ] where fileExists(path) { try PosixFile.unlink(path) }
     }
 
     private func finish() throws {
@@ -229,7 +272,7 @@ package final class TrainingRun {
     package func save(position: [Int]? = nil) throws {
         let state = TrainingState(
             step: trainer.step, position: position ?? source.position, seed: trainer.options.seed, bestLoss: bestLoss,
-            evaluationsSinceBest: evaluationsSinceBest, options: identity)
+            evaluationsSinceBest: evaluationsSinceBest, options: identity, replaces: replaces)
         try state.save(to: statePath, trainer.optimizer, extras: trainer.extras + best)
         try metrics.sync()
         try board?.flush()
