@@ -40,6 +40,7 @@ package final class WorkFolder {
         isFinished: () throws -> Bool = { false }
     ) throws {
         let target = try OutputPath(path)
+        try target.checkInputs()
         output = target.path
         parent = target.parent
         folder = Self.path(for: target.path)

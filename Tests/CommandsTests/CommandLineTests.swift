@@ -97,7 +97,6 @@ struct CommandLineTests {
             (["upcycle", "--experts", "4", "--dtype", "F12", "IN"], "BF16"),
             (["upcycle", "--experts", "4", "--memory", "1MB", "IN"], "96 MiB"),
             (["upcycle", "--experts", "4", "--threads", "0", "IN"], "1 to 1024"),
-            (["upcycle", "--experts", "4", "--force", "--resume", "IN"], "one of them"),
             (["upcycle", "--experts", "4", "--top-k", "9", "IN"], "--top-k 9"),
             (["convert", "--layout", "sideways", "IN"], "sideways"), (["frobnicate"], "frobnicate"),
             (["compare", "a"], "second"),

@@ -111,6 +111,7 @@ struct KillTests {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
         if test.replaces {
             try FileManager.default.copyItem(atPath: Fixtures.model("qwen3"), toPath: path + "/out")
+            try? FileManager.default.removeItem(atPath: path + "/out/expected.safetensors")
         }
         return path
     }
@@ -186,5 +187,26 @@ struct KillTests {
         let found = try snapshot(path)
         let other = Set(found.keys).union(wanted.keys).filter { found[$0] != wanted[$0] }
         return other.isEmpty ? nil : "these differ after the second run: \(other.sorted())"
+    }
+
+    @Test(
+        "Without flock a file stands for the lock: one of a process that is gone is taken over, another host's is believed"
+    )
+    func withoutFlock() throws {
+        guard let library else { return }
+        let arguments = ["upcycle", "-e", "2", Fixtures.model("mistral"), "-q", "-o"]
+        let environment = ["LD_PRELOAD": library, "FAULT_NO_FLOCK": "1"]
+        var host = [CChar](repeating: 0, count: 256)
+        gethostname(&host, 255)
+        let name = String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        for (owner, code) in [("elsewhere 1 1", 2), ("\(name) 4194305 1", 0)] as [(String, Int32)] {
+            let work = folder.path + "/.out.moe-tool-partial"
+            try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: false)
+            try Data(owner.utf8).write(to: URL(fileURLWithPath: work + "/lock.owner"))
+            let result = try Tool.run(list: arguments + [folder.path + "/out"], environment: environment)
+            #expect(result.code == code, "\(owner): \(result.errors)")
+            try? FileManager.default.removeItem(atPath: work)
+        }
+        #expect(!folder.names.contains { $0.hasPrefix(".") }, "\(folder.names)")
     }
 }

@@ -95,6 +95,7 @@ package final class TrainingRun {
         self.options = options
         self.identity = identity
         let target = try OutputPath(output)
+        try target.checkInputs()
         statePath = target.path + ".state.safetensors"
         metricsPath = target.path + ".metrics.jsonl"
         lockPath = target.path + ".state.lock"
