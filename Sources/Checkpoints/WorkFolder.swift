@@ -40,7 +40,8 @@ package final class WorkFolder {
         isFinished: () throws -> Bool = { false }
     ) throws {
         let target = try OutputPath(path)
-        try target.checkInputs()
+        // One file of weights may lie beside the one that it is made of.
+        if kind.isFolder { try target.checkInputs() }
         output = target.path
         parent = target.parent
         folder = Self.path(for: target.path)
