@@ -27,10 +27,6 @@ struct ReplacingReportOptions: ParsableArguments {
     @Flag(help: "Replace a report (evaluate: and statistics) that exists.")
     var force = false
 
-    func validate() throws {
-        if force, options.report == nil { throw ValidationError("--force replaces a report: give --report PAGE") }
-    }
-
     func file() throws -> ReportFile? { try options.file(replaces: force) }
 }
 
