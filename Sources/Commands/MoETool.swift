@@ -34,6 +34,7 @@ public struct MoETool: AsyncParsableCommand {
     public static func run() async -> Never {
         installSignalHandlers()
         InputLog.start()
+        raiseDescriptorLimit()
         do {
             var command = try parseAsRoot(Array(processArguments.dropFirst()))
             if var command = command as? any AsyncParsableCommand {
@@ -112,3 +113,12 @@ let processArguments: [String] = {
         }
     }
 }()
+
+/// Lets the process open as many files as it may: shells set a low limit that any process can raise for itself.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+    limit.rlim_cur = min(limit.rlim_max, 65_536)
+    _ = setrlimit(resource, &limit)
+}
