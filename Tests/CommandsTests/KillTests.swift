@@ -146,12 +146,15 @@ struct KillTests {
         let text = String(decoding: try contents(counter), as: UTF8.self)
         let calls = try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)))
         #expect(calls > 5)
-        let next = Mutex(1)
+        // All of them take minutes on a slow machine: one run looks at a third, the next perhaps at another.
+        let isThorough = ProcessInfo.processInfo.environment["MOE_TOOL_EVERY_CALL"] != nil
+        let step = isThorough ? 1 : 3
+        let next = Mutex(Int.random(in: 1...step))
         let problems = Mutex<[String]>([])
         DispatchQueue.concurrentPerform(iterations: 2) { _ in
             while let call = next.withLock({ (call: inout Int) -> Int? in
-                call += 1
-                return call - 1 <= calls ? call - 1 : nil
+                call += step
+                return call - step <= calls ? call - step : nil
             }) {
                 do {
                     if let problem = try kill(test, arguments, at: call, library, old: old, wanted) {
