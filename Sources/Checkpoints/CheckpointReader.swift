@@ -68,6 +68,7 @@ struct TensorMatch {
     init(_ given: ModelDescription, _ tensors: ShardedTensors) throws {
         folder = given.config.file
         let names = Set(tensors.names)
+        try given.checkCounts(tensors)
         var config = given.config
         config.surroundings.naming = .found(in: names, of: given.architecture)
         var description = try ModelDescription(given.architecture, config)
@@ -204,6 +205,27 @@ struct TensorMatch {
 }
 
 extension ModelDescription {
+    /// Refuses a configuration of many more tensors than there are, before they are listed: a few bytes can ask for
+    /// millions.
+    fileprivate func checkCounts(_ tensors: ShardedTensors) throws {
+        let count = tensors.files.reduce(0) { $0 + $1.header.tensors.count }
+        func refuse(_ what: String) -> CheckpointError {
+            config.failure(
+                .incompatible,
+                "the configuration has \(what), and the files only \(count) tensors: they are of another model, or some of "
+                    + "them are missing")
+        }
+        // No family has layers of fewer tensors, nor an expert of its own of fewer than one.
+        let most = 2 * count + 1024
+        guard layerCount * 4 <= most else { throw refuse("\(layerCount) layers") }
+        let experts = sizeIfKnown("experts") ?? 0
+        guard isMixture, moeLayers.count(where: { $0 }) * experts > most else { return }
+        let areStacked = tensors.files.contains { file in
+            file.header.tensors.contains { $0.shape.dimensions.count > 1 && $0.shape.dimensions[0] == experts }
+        }
+        guard areStacked else { throw refuse("\(experts) experts in each layer") }
+    }
+
     /// Whether a tensor is one that files have and models do not need: buffers.
     func ignores(_ name: String) -> Bool {
         architecture.ignored.contains { matches(name, config.surroundings.naming.applied(to: $0)) }

@@ -9,6 +9,8 @@ package struct ModelConfig: Sendable {
     package var surroundings = Surroundings()
 
     static let maximumSize = 16 << 20
+    /// No size, count or id of a model is larger: sums of two of them do not overflow.
+    private static let largestNumber: UInt = 1 << 40
 
     package init(object: JSONObject, file: String) {
         self.object = object
@@ -63,8 +65,12 @@ package struct ModelConfig: Sendable {
     package func int(_ key: String, _ architecture: Architecture) throws -> Int? {
         guard let value = try value(key, architecture) else { return nil }
         // Some tools write sizes as 4096.0.
-        if let int = value.int { return int }
-        if let double = value.double, double.rounded() == double, abs(double) < 1e15 { return Int(double) }
+        if let number = value.int ?? value.double.flatMap({ Int(exactly: $0) }) {
+            guard number.magnitude <= Self.largestNumber else {
+                throw failure(.malformed, "\(key) is \(number), which no model has")
+            }
+            return number
+        }
         throw failure(.malformed, "\(key) must be a whole number, found \(escaped(value.serialized()))")
     }
 

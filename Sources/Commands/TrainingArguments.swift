@@ -133,24 +133,28 @@ struct TrainingArguments: ParsableArguments {
         }
         try check("lr", learningRate > 0 && learningRate.isFinite, "a positive number")
         try check("min-lr", minimumRate.map { $0 >= 0 && $0 <= learningRate } ?? true, "0 to the highest rate")
-        try check("warmup", warmup >= 0, "0 or more")
-        try check("steps", steps.map { $0 > 0 } ?? true, "1 or more")
+        let counts = 1...1_000_000_000
+        try check("warmup", warmup == 0 || counts.contains(warmup), "0 to \(counts.upperBound)")
+        try check("steps", steps.map(counts.contains) ?? true, "1 to \(counts.upperBound)")
         try check("epochs", epochs.map { $0 > 0 && $0 < 1e6 } ?? true, "a positive number")
-        try check("minutes", minutes.map { $0 > 0 } ?? true, "a positive number")
+        try check("minutes", minutes.map { $0 > 0 && $0 <= 1e9 } ?? true, "a positive number")
         try check("beta1", beta1 >= 0 && beta1 < 1, "0 or more and below 1")
         try check("beta2", beta2 >= 0 && beta2 < 1, "0 or more and below 1")
-        try check("eps", eps > 0, "a positive number")
+        try check("eps", eps > 0 && eps.isFinite, "a positive number")
         try check("weight-decay", weightDecay >= 0 && weightDecay.isFinite, "0 or more")
-        try check("clip", clip >= 0, "a positive number, or 0 for none")
+        try check("clip", clip >= 0 && clip.isFinite, "a positive number, or 0 for none")
         try check("length", length >= 2 && length <= 1 << 20, "2 or more")
-        try check("batch-tokens", batchTokens >= length, "at least --length")
-        try check("part-tokens", partTokens > 0, "a positive number")
+        try check(
+            "batch-tokens", batchTokens >= length && counts.contains(batchTokens), "--length to \(counts.upperBound)")
+        try check("part-tokens", counts.contains(partTokens), "1 to \(counts.upperBound)")
         try check("z-loss", zLoss >= 0 && zLoss.isFinite, "0 or more")
         try check("jitter", jitter >= 0 && jitter < 1, "0 or more and below 1")
         try check("router-noise", routerNoise >= 0 && routerNoise.isFinite, "0 or more")
         try check("eval-every", evalEvery.map { $0 > 0 } ?? true, "1 or more")
         try check("patience", patience.map { $0 > 0 } ?? true, "1 or more")
-        try check("save-every", saveEvery > 0, "a positive number")
+        try check("save-every", saveEvery > 0 && saveEvery <= 1e9, "a positive number")
+        try check("gumbel-rate", gumbelRate >= 0 && gumbelRate.isFinite, "0 or more")
+        try check("normalize-logits", normalizeLogits.map { $0 > 0 && $0 <= 1e9 } ?? true, "a positive number")
         if batches != nil, !data.isEmpty { throw ValidationError("--batches and --data: give one of them") }
         if patience != nil, heldout.isEmpty { throw ValidationError("--patience needs --heldout") }
         if sampleTop1, noisyTopK { throw ValidationError("--sample-top1 and --noisy-top-k: give one of them") }
@@ -195,7 +199,7 @@ struct TrainingArguments: ParsableArguments {
         var count = steps ?? (minutes == nil ? 100 : 1_000_000)
         if let epochs {
             let windows = domains.reduce(0) { $0 + $1.windowCount }
-            count = max(1, Int((epochs * Double(windows) / Double(sequences)).rounded(.up)))
+            count = max(1, Int(exactly: (epochs * Double(windows) / Double(sequences)).rounded(.up)) ?? .max)
         }
         return (
             StreamBatches(stream, length: length, sequences: sequences, atOnce: max(1, partTokens / length)), count

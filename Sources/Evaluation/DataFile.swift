@@ -60,15 +60,16 @@ struct DataFile: Hashable {
         return name.hasPrefix(".") || upper.hasPrefix("README") || upper.hasPrefix("LICENSE") || upper.hasSuffix(".MD")
     }
 
-    /// The files of a source: itself, or all those in the folder and the folders in it, by the bytes of their paths.
+    /// The files of a source: itself, or all those in the folder and the folders in it, by the bytes of their paths. A
+    /// folder that several links lead to is read once.
     ///
     /// - Throws: `.usage` where a file is of no kind that is read, or is of tokens whose dtype is not said; `.incompatible`
     ///   for a folder without files, or one that leads into itself.
     static func files(of source: DataSource) throws -> [DataFile] {
         var paths: [String] = []
         if try isFolder(source.path) {
-            var ancestors: [FolderIdentity] = []
-            try collect(source.path, &ancestors, into: &paths)
+            var (ancestors, seen): ([FolderIdentity], Set<FolderIdentity>) = ([], [])
+            try collect(source.path, &ancestors, &seen, into: &paths)
             paths.sort(by: utf8Precedes)
             guard !paths.isEmpty else {
                 throw CheckpointError(.incompatible, file: source.path, message: "there is no file in it")
@@ -95,21 +96,24 @@ struct DataFile: Hashable {
         let inode: UInt64
     }
 
-    /// A symbolic link to a folder around it would be followed for ever.
+    /// A symbolic link to a folder around it would be followed for ever, and links to folders beside it twice as often
+    /// with each of them.
     private static func collect(
-        _ folder: String, _ ancestors: inout [FolderIdentity], into paths: inout [String]
+        _ folder: String, _ ancestors: inout [FolderIdentity], _ seen: inout Set<FolderIdentity>,
+        into paths: inout [String]
     ) throws {
         let status = try fileStatus(folder)
         let identity = FolderIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
         guard !ancestors.contains(identity), ancestors.count < 64 else {
             throw CheckpointError(.incompatible, file: folder, message: "a link that leads back to a folder around it")
         }
+        guard seen.insert(identity).inserted else { return }
         InputLog.recordFolder(folder)
         ancestors.append(identity)
         defer { ancestors.removeLast() }
         for name in try PosixFile.listDirectory(folder) where !isIgnored(name) {
             let path = folder.hasSuffix("/") ? folder + name : folder + "/" + name
-            if try isFolder(path) { try collect(path, &ancestors, into: &paths) } else { paths.append(path) }
+            if try isFolder(path) { try collect(path, &ancestors, &seen, into: &paths) } else { paths.append(path) }
         }
     }
 }

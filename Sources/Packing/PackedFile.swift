@@ -74,9 +74,18 @@ package struct PackedFile: Sendable {
             file, directory, payloads: payloads.map { offset + $0.begin..<offset + $0.end }, names: names)
         self.path = path
         size = container.size
-        for content in directory.contents where names[content.digest] == nil {
-            throw failure(
-                .malformed, tensor: PackedDirectory.tensorName, "content \(content.digest) belongs to no tensor")
+        for content in directory.contents {
+            guard let name = names[content.digest] else {
+                throw failure(
+                    .malformed, tensor: PackedDirectory.tensorName, "content \(content.digest) belongs to no tensor")
+            }
+            guard let number = content.payload else { continue }
+            do throws(SafetensorsError) {
+                _ = try SeekTable.frames(
+                    payload: payloads[number].end - payloads[number].begin, layout: content.layout)
+            } catch {
+                throw failure(.malformed, tensor: name, error.message + "; copy the file again")
+            }
         }
     }
 

@@ -43,6 +43,21 @@ struct SeekTable: Sendable {
         return bytes
     }
 
+    /// The frames that a content is cut into, once its payload is known to be large enough for them: what a file claims
+    /// to hold is bounded by its own size, before anything is read or allocated.
+    ///
+    /// - Throws: `SafetensorsError` of `.malformed` where the payload cannot hold them.
+    static func frames(payload: Int, layout: PlaneLayout) throws(SafetensorsError) -> Int {
+        let (frames, overflow) = layout.chunkCount.multipliedReportingOverflow(by: layout.width)
+        // A frame is at least its header, the header of a block and a checksum.
+        guard !overflow, frames <= payload / (entrySize + 13), size(frames: frames) <= payload else {
+            throw SafetensorsError(
+                .malformed,
+                message: "its payload of \(payload) bytes cannot hold the \(byteText(layout.byteCount)) that it claims")
+        }
+        return frames
+    }
+
     /// Checks the table of a payload against the layout of what is in it.
     ///
     /// - Parameters:
@@ -52,12 +67,7 @@ struct SeekTable: Sendable {
     init(
         payload: Int, layout: PlaneLayout, read: (_ count: Int) throws(SafetensorsError) -> [UInt8]
     ) throws(SafetensorsError) {
-        // Compared before anything is read or allocated: the file itself must be large enough for its table.
-        let (frames, overflow) = layout.chunkCount.multipliedReportingOverflow(by: layout.width)
-        guard !overflow, frames <= payload / Self.entrySize, Self.size(frames: frames) <= payload else {
-            throw SafetensorsError(
-                .malformed, message: "its payload of \(payload) bytes cannot hold the seek table of \(frames) frames")
-        }
+        let frames = try Self.frames(payload: payload, layout: layout)
         let bytes = try read(Self.size(frames: frames))
         func number(_ offset: Int) -> UInt32 {
             bytes.withUnsafeBytes { UInt32(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }

@@ -105,6 +105,7 @@ public struct ShardedTensors: Sendable {
         files: [SafetensorsFile], index: (path: String, map: [(tensor: String, file: String)], shards: [String])?,
         warnings: [String]
     ) throws(SafetensorsError) {
+        try Self.checkTotal(files)
         var places: [String: (file: Int, index: Int)] = [:]
         places.reserveCapacity(files.reduce(0) { $0 + $1.header.tensors.count })
         for (number, file) in files.enumerated() {
@@ -141,6 +142,21 @@ public struct ShardedTensors: Sendable {
         self.files = files
         self.warnings = warnings
         self.places = places
+    }
+
+    /// What packed files claim is not bounded by their sizes, and must still have a sum, in bytes and in elements of less
+    /// than a byte.
+    private static func checkTotal(_ files: [SafetensorsFile]) throws(SafetensorsError) {
+        var total = 0
+        for file in files {
+            let (sum, overflow) = total.addingReportingOverflow(file.header.tensors.last?.end ?? 0)
+            guard !overflow, sum <= 1 << 60 else {
+                throw SafetensorsError(
+                    .malformed, file: file.path,
+                    message: "the tensors of the files up to this one claim more bytes than any disk holds")
+            }
+            total = sum
+        }
     }
 
     /// All tensors' names, file by file, in the order of their bytes.

@@ -55,7 +55,9 @@ package enum GatingChoice: Sendable, Hashable {
         case ("smear", 1): self = .smear
         case ("lory", _):
             let segment = parts.count > 1 ? Int(parts[1]) : 256
-            guard let segment, segment > 0 else { throw failure("lory:TOKENS, a positive number") }
+            guard let segment, (1...1 << 30).contains(segment) else {
+                throw failure("lory:TOKENS, a number from 1 to \(1 << 30)")
+            }
             self = .lory(segment: segment)
         default:
             throw failure(
