@@ -78,6 +78,10 @@ struct Densify: AsyncParsableCommand {
 
     func validate() throws {
         _ = try parsedMethod()
+        for (name, value) in [("gate-mass", gateMass), ("shared-gate", sharedGate)] {
+            guard let value, !(value > 0 && value <= 1e6) else { continue }
+            throw ValidationError("--\(name) \(numberText(value)): give a number above 0")
+        }
         if !(lambda >= 0 && lambda <= 1) { throw ValidationError("--lambda \(lambda): give 0 to 1") }
         if learnMixture, method != "average" {
             throw ValidationError("--learn-mixture is a method of its own: leave out --method")

@@ -80,7 +80,7 @@ struct EvaluationReport {
         ) {
             table.add(
                 escaped(name), fixedText(loss, digits: 4), perplexityText(perplexity),
-                bits.map { fixedText($0, digits: 4) } ?? "unknown", "\(tokens)", "\(Int(rate))")
+                bits.map { fixedText($0, digits: 4) } ?? "unknown", "\(tokens)", "\(Int(saturating: rate))")
         }
         for domain in scores.domains {
             add(
@@ -114,7 +114,7 @@ struct EvaluationReport {
             for (index, row) in rows.enumerated() {
                 table.add(
                     row: [escaped(row.scores.model)] + columns.map { cell($0, index) }
-                        + [cell(means, index), "\(Int(row.scores.tokensPerSecond))"])
+                        + [cell(means, index), "\(Int(saturating: row.scores.tokensPerSecond))"])
             }
             return table.text
         }.joined(separator: "\n") + "* the best of its column\n"

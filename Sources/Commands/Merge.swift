@@ -128,6 +128,8 @@ struct Merge: AsyncParsableCommand {
         if let routerTokens, routerTokens < 2 {
             throw ValidationError("--router-tokens \(routerTokens): give at least 2")
         }
+        if let scale, !scale.isFinite { throw ValidationError("--scale \(scale): give a number") }
+        if let topK, !(1...65_536).contains(topK) { throw ValidationError("--top-k \(topK): give 1 to 65536") }
         if dense, into != nil { throw ValidationError("--dense and --into exclude each other") }
     }
 

@@ -43,8 +43,8 @@ final class ProgressBar: Sendable {
             if let text { return text }
             let elapsed = now - started
             let rate = elapsed > 0.2 ? Double(done - startDone) / elapsed : 0
-            var words = "\(label ?? phase) \(Int(share * 100))%  \(unit(done)) of \(unit(total))"
-            if rate > 0 { words += "  \(unit(Int(rate)))/s  \(durationText(Double(total - done) / rate)) left" }
+            var words = "\(label ?? phase) \(Int(saturating: share * 100))%  \(unit(done)) of \(unit(total))"
+            if rate > 0 { words += "  \(unit(Int(saturating: rate)))/s  \(durationText(Double(total - done) / rate)) left" }
             return words
         }
         line.show(words(), share: share)
@@ -56,7 +56,7 @@ final class ProgressBar: Sendable {
 
 /// "42 s", "3 min 20 s", "1 h 5 min".
 func durationText(_ seconds: Double) -> String {
-    let seconds = Int(seconds.rounded(.up))
+    let seconds = Int(saturating: seconds.rounded(.up))
     if seconds < 60 { return "\(seconds) s" }
     if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s" }
     return "\(seconds / 3600) h \(seconds % 3600 / 60) min"

@@ -1,5 +1,6 @@
 import Checkpoints
 import Glibc
+import Safetensors
 import Synchronization
 
 /// A line on standard error that says how far some work has come: redrawn on a terminal, a new line every few seconds
@@ -34,7 +35,7 @@ final class StatusLine: Sendable {
             }
             var bar = ""
             if let share {
-                let filled = min(max(Int(share * Double(Self.barWidth)), 0), Self.barWidth)
+                let filled = min(max(Int(saturating: share * Double(Self.barWidth)), 0), Self.barWidth)
                 bar =
                     String(repeating: "█", count: filled) + String(repeating: "░", count: Self.barWidth - filled) + " "
             }

@@ -238,7 +238,7 @@ struct TrainingDisplay {
         var text = "step \(done) of \(total)  loss \(fixedText(step.loss, digits: 4))"
         if let aux = step.aux { text += "  balance \(fixedText(aux, digits: 3))" }
         if let kl = step.kl { text += "  kl \(fixedText(kl, digits: 3))" }
-        text += "  \(Int(step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
+        text += "  \(Int(saturating: step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
         line.show(text, share: Double(done) / Double(max(total, 1)), isLast: done == total)
     }
 

@@ -83,7 +83,7 @@ func report(
     if !common.quiet {
         for remark in remarks { try standardOutput(remark) }
         if let remark = verification?.remark { try standardOutput(remark) }
-        let rate = seconds > 0.05 ? ", \(byteText(Int(Double(report.bytes) / seconds)))/s" : ""
+        let rate = seconds > 0.05 ? ", \(byteText(Int(saturating: Double(report.bytes) / seconds)))/s" : ""
         let resumed = report.resumedBytes > 0 ? ", \(byteText(report.resumedBytes)) of them by an earlier run" : ""
         try standardOutput(
             "Wrote \(byteText(report.bytes)) in \(fileCountText(report.files.count))\(resumed) (\(durationText(seconds))\(rate))."

@@ -1,3 +1,11 @@
+extension Int {
+    /// The whole part of a number, the nearest that there is where it is beyond all whole numbers; 0 for NaN: for amounts
+    /// and rates that are shown, and counts that are bounded next.
+    package init(saturating value: Double) {
+        self = value.isNaN ? 0 : Int(exactly: value.rounded(.towardZero)) ?? (value < 0 ? .min : .max)
+    }
+}
+
 /// A number of bytes as people read it: "2.2 GB", in units of 1000.
 package func byteText(_ bytes: Int) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB", "PB"]

@@ -86,6 +86,7 @@ struct MergeCombiner {
             try first.checkComputable(as: name)
         }
         let parameters = options.settings.parameters(models: having, for: name, depth: depth(role))
+        try parameters.check(for: name)
         let expression = try options.average.expression(
             tensors, base: origin, parameters, name: name, seed: options.seed)
         return LazyTensor(rows: first.rows, columns: first.columns, dtype: dtype, expression: expression)

@@ -1,4 +1,5 @@
 package import Checkpoints
+import Safetensors
 
 /// How the tensors of several models become one.
 public enum MergeMethod: String, Sendable, Hashable, CaseIterable {
@@ -97,6 +98,29 @@ package struct MergeParameters: Sendable, Hashable {
         densities = Array(repeating: 1, count: models)
         gammas = Array(repeating: 0.01, count: models)
         epsilons = Array(repeating: 0.15, count: models)
+    }
+
+    /// Refuses numbers that no method takes, wherever they came from.
+    ///
+    /// - Throws: `CheckpointError` of `.usage` with what is allowed.
+    func check(for tensor: String) throws {
+        let shares = [("density", densities), ("gamma", gammas), ("epsilon", epsilons), ("select-topk", [selectTopK])]
+        let factors = [("weight", weights), ("t", [t]), ("lambda", [lambda])]
+        for (numbers, range) in [(shares, 0...1.0), (factors, -1e6...1e6)] {
+            for (name, values) in numbers {
+                guard let value = values.first(where: { !range.contains($0) }) else { continue }
+                throw CheckpointError(
+                    .usage, tensor: tensor,
+                    message: "\(name) is \(numberText(value)): give a number from \(numberText(range.lowerBound)) to "
+                        + numberText(range.upperBound))
+            }
+        }
+        guard (1...1_000_000).contains(maximumIterations), tolerance >= 0, tolerance.isFinite else {
+            throw CheckpointError(
+                .usage, tensor: tensor,
+                message: "max_iter is \(maximumIterations) and tol \(numberText(tolerance)): give 1 to 1000000 iterations and "
+                    + "a tolerance from 0 up")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Numerics
+import Safetensors
 
 /// SCE: keep the entries whose task vectors vary most, weight each model by its energy, erase the minority sign.
 struct SelectFuseRule: Combining {
@@ -27,7 +28,7 @@ struct SelectFuseRule: Combining {
                     }
                 }
                 try variances { for value in $0 where value > 0 { varying += 1 } }
-                let kept = Int(Double(varying) * max(share, 0))
+                let kept = Int(saturating: Double(varying) * max(share, 0))
                 threshold = .infinity
                 if kept > 0 {
                     threshold = try magnitudes(atRanks: [shape.count - kept]) { try variances($0) }[0]

@@ -1,6 +1,7 @@
 import Checkpoints
 import Glibc
 import Numerics
+import Safetensors
 
 /// Base plus a combination of sparsified task vectors, with or without an election of signs.
 struct TaskVectorRule: Combining {
@@ -91,10 +92,10 @@ struct TaskVectorRule: Combining {
         Deferred(workspace: 2 << 20) { evaluator in
             try inputs.enumerated().map { index, input in
                 let count = shape.count
-                let kept = Int(parameters.densities[index] * Double(count))
+                let kept = Int(saturating: parameters.densities[index] * Double(count))
                 guard kept < count else { return 0...Float.infinity }
                 guard kept > 0 else { return Float.infinity...Float.infinity }
-                let top = dropsLargest ? min(Int(parameters.gammas[index] * Double(count)), count - kept) : 0
+                let top = dropsLargest ? min(Int(saturating: parameters.gammas[index] * Double(count)), count - kept) : 0
                 let found = try magnitudes(atRanks: [count - kept - top, count - top - 1]) { take in
                     try evaluator.forEachWideBlock(of: [base, input], rows: shape.rows, columns: shape.columns) {
                         _, values in

@@ -30,6 +30,9 @@ struct UpcycleArithmetic {
         guard options.granularity >= 1, options.granularity <= 65_536 else {
             throw CheckpointError(.usage, message: "--granularity \(options.granularity): give at least 1")
         }
+        if let topK = options.topK, !(1...65_536).contains(topK) {
+            throw CheckpointError(.usage, message: "--top-k \(topK): give a number from 1 to 65536")
+        }
         if isPartition {
             guard options.granularity == 1 else {
                 throw CheckpointError(

@@ -94,6 +94,20 @@ class Bench:
             ("tokenizer", "train"): text + ["--vocab-size", "300"],
         }
 
+    def variants(self):
+        """Lines whose further options mean something only there, with those options."""
+        p = self.path
+        numbers = ["--weights", "--density", "--lambda", "--t", "--gamma", "--epsilon", "--select-topk", "--scale"]
+        merge = [SEED, SEED + "/.", "--base", SEED + "/../seed", "--average"]
+        for method in ("slerp", "nuslerp", "karcher", "ties", "dare-ties", "della", "breadcrumbs", "model-stock", "sce"):
+            yield ("merge",), merge + [method], numbers
+        yield ("upcycle",), ["-e", "2", "--granularity", "2", SEED], ["--top-k", "--scale", "--experts"]
+        yield ("upcycle",), ["-e", "2", "--init", "partition", SEED], ["--top-k", "--scale"]
+        yield ("evaluate",), [SEED, "--tasks", p("tasks.jsonl")], ["--batch-tokens", "--memory", "--threads"]
+        yield ("prune",), [p("moe"), "-k", "1", "--stats", p("stats.safetensors"), "--merge", "hc"], ["--ratio", "-e"]
+        for law in ("yun", "clark-s-base", "joint", "liew-upcycled"):
+            yield ("plan", "loss"), ["--law", law, "-N", "1e9", "-D", "1e10"], ["-E", "-D", "-N", "--sunk-tokens", "-G"]
+
     def option_runs(self):
         dump = json.loads(subprocess.run([self.program, "--experimental-dump-help"], capture_output=True).stdout)
 
@@ -102,12 +116,15 @@ class Bench:
                 command = next(c for c in command["subcommands"] if c["commandName"] == name)
             return command
 
-        for names, base in self.commands().items():
+        lines = [(names, base, None) for names, base in self.commands().items()] + list(self.variants())
+        for names, base, only in lines:
             for argument in find(dump["command"], names)["arguments"]:
                 if argument["kind"] != "option":
                     continue
                 name = argument["preferredName"]
                 name = ("--" if name["kind"] == "long" else "-") + name["name"]
+                if only and not {("-" if len(n["name"]) == 1 else "--") + n["name"] for n in argument["names"]} & set(only):
+                    continue
                 if name in ("--output", "--report", "--tensorboard", "--stats"):
                     continue
                 spellings = {("--" if n["kind"] == "long" else "-") + n["name"] for n in argument["names"]}

@@ -12,8 +12,9 @@ struct Quantity: ExpressibleByArgument, Sendable {
     init?(argument: String) {
         let units: [(Character, Double)] = [("K", 1e3), ("M", 1e6), ("B", 1e9), ("T", 1e12)]
         let unit = units.first { argument.uppercased().last == $0.0 }
-        guard let number = Double(argument.dropLast(unit == nil ? 0 : 1)), number.isFinite else { return nil }
+        guard let number = Double(argument.dropLast(unit == nil ? 0 : 1)) else { return nil }
         value = number * (unit?.1 ?? 1)
+        guard value.isFinite else { return nil }
     }
 
     var defaultValueDescription: String { shortText(value) }
@@ -102,7 +103,7 @@ struct LawArguments: ParsableArguments {
         var values: [String: Double] = [:]
         for part in constants.split(separator: ",") {
             let sides = part.split(separator: "=", omittingEmptySubsequences: false)
-            guard sides.count == 2, let value = Double(sides[1]), values[String(sides[0])] == nil else {
+            guard sides.count == 2, let value = Double(sides[1]), value.isFinite, values[String(sides[0])] == nil else {
                 throw usage("--constants: \"\(part)\" is not NAME=NUMBER, or is there twice")
             }
             values[String(sides[0])] = value
