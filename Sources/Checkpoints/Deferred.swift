@@ -1,4 +1,5 @@
 package import Numerics
+import Safetensors
 import Synchronization
 
 /// A value that a table names and that is computed once, when the first element that needs it is written.
@@ -68,6 +69,7 @@ extension Evaluator {
         let step = max(1, Self.elementsPerBlock / max(1, tensor.columns))
         try withScratch(of: Float.self, count: min(step, max(tensor.rows, 1)) * tensor.columns) { values in
             for start in stride(from: 0, to: tensor.rows, by: step) {
+                try Interruption.check()
                 let range = start..<min(start + step, tensor.rows)
                 let part = UnsafeMutableBufferPointer(rebasing: values[0..<range.count * tensor.columns])
                 try evaluate(tensor.expression, rows: range, columns: tensor.columns, into: part)
@@ -87,6 +89,7 @@ extension Evaluator {
         let size = min(step, max(rows, 1)) * columns
         try withScratch(of: Double.self, count: size * expressions.count) { values in
             for start in stride(from: 0, to: rows, by: step) {
+                try Interruption.check()
                 let range = start..<min(start + step, rows)
                 let count = range.count * columns
                 var parts: [UnsafeBufferPointer<Double>] = []

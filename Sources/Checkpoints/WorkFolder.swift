@@ -174,6 +174,10 @@ package final class WorkFolder {
     ///
     /// - Parameter file: a file of the content, where that is the output and not the folder.
     func publish(file: String? = nil, replacing kind: OutputKind = .checkpoint) throws -> [String] {
+        try Interruption.protecting { try put(file, replacing: kind) }
+    }
+
+    private func put(_ file: String?, replacing kind: OutputKind) throws -> [String] {
         let published = file.map { content + "/" + $0 } ?? content
         try PosixFile.syncDirectory(content)
         guard let mark = Self.mark(of: published) else {

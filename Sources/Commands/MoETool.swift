@@ -91,6 +91,9 @@ private struct Failure {
             case .invalidArgument: exitCode = 2
             default: exitCode = 3
             }
+        case is InterruptionError:
+            message = "interrupted"
+            exitCode = 128 + receivedSignal
         case let error as ConversionError:
             message = error.description
             exitCode = 4

@@ -61,7 +61,8 @@ func report(
         bar?.finish()
     } catch {
         bar?.finish()
-        if case let error as CheckpointError = error, error.code == .cancelled, !common.quiet {
+        let isCancelled = (error as? CheckpointError)?.code == .cancelled || error is InterruptionError
+        if isCancelled, !common.quiet {
             let advice = isResumable ? "the work so far is kept, and --resume continues it" : "nothing was written"
             standardError("moe-tool: interrupted; \(advice)\n")
             throw ExitStatus(code: 128 + receivedSignal)

@@ -57,6 +57,7 @@ package final class DocumentReader {
     ///   where the system fails.
     package func next() throws -> Document? {
         while true {
+            try Interruption.check()
             do {
                 guard let document = try nextOrBroken() else { return nil }
                 documentCount += 1

@@ -1,6 +1,7 @@
 import CPlatform
 import Checkpoints
 package import Numerics
+import Safetensors
 
 /// What a pass keeps so that gradients can be made of it.
 package final class PassTape {
@@ -56,6 +57,7 @@ extension Decoder {
             shape: shape, rotary: configuration.attention.rotaryTables(from: 0, count: batch.length), batch: batch,
             isCheckpointed: checkpoints, perturbation: perturbation, stream: stream)
         for index in 0..<configuration.layers {
+            try Interruption.check()
             var layer = try decoderLayer(index)
             layer.perturbation = perturbation
             let (output, kept, record) = layer.forward(
@@ -110,6 +112,7 @@ extension Decoder {
         Normalization(weights: finalNorm, norm: configuration.norm).backward(
             tape.leaving.span, statistics: tape.finalStatistics, dy: slope.span, into: stream.span, workers)
         for index in (0..<configuration.layers).reversed() {
+            try Interruption.check()
             guard index >= lowestTrained else { return }
             var layer = try decoderLayer(index)
             layer.perturbation = tape.perturbation

@@ -1,5 +1,6 @@
 package import Checkpoints
 package import Numerics
+import Safetensors
 
 /// Sequences of token ids of the same length.
 package struct TokenBatch: Sendable {
@@ -57,6 +58,7 @@ extension Decoder {
         let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
         let rotary = configuration.attention.rotaryTables(from: past, count: batch.length)
         for index in 0..<configuration.layers {
+            try Interruption.check()
             try observer?.enters(index, stream)
             let layer = try decoderLayer(index)
             let (output, _, record) = layer.forward(

@@ -1,5 +1,7 @@
+import Safetensors
+
 /// The assignment of rows to columns with the smallest sum of costs: shortest augmenting paths (Jonker and Volgenant
-/// 1987), O(n³).
+/// 1987), O(n³). Once an interruption is requested the result is of no use: the caller asks for that.
 ///
 /// - Parameter costs: `[count, count]`, row by row.
 /// - Returns: the column of each row.
@@ -10,7 +12,7 @@ package func linearAssignment(_ costs: [Float], count: Int) -> [Int] {
     var columnPrices = [Double](repeating: 0, count: count)
     var distances = [Double](repeating: 0, count: count)
     var previous = [Int](repeating: 0, count: count)
-    for start in 0..<count {
+    for start in 0..<count where !Interruption.isRequested {
         for column in 0..<count { distances[column] = .infinity }
         var isDone = [Bool](repeating: false, count: count)
         var row = start

@@ -1,7 +1,10 @@
 import Glibc
+import Safetensors
 
 /// The best approximation of a matrix of a given rank in the Frobenius norm (Eckart and Young 1936): its leading singular
 /// directions, from the eigenvectors of its Gram matrix on the smaller side, in F64.
+///
+/// Once an interruption is requested the result is of no use: the caller asks for that.
 ///
 /// - Returns: `[rows, columns]`, row by row.
 package func leadingDirections(_ matrix: [Float], rows: Int, columns: Int, rank: Int) -> [Double] {
@@ -11,7 +14,7 @@ package func leadingDirections(_ matrix: [Float], rows: Int, columns: Int, rank:
     guard size > 0, rank < size else { return values }
     var gram = [Double](repeating: 0, count: size * size)
     if isWide {
-        for a in 0..<size {
+        for a in 0..<size where !Interruption.isRequested {
             for b in 0...a {
                 var sum = 0.0
                 for k in 0..<columns { sum += values[a * columns + k] * values[b * columns + k] }
@@ -20,7 +23,7 @@ package func leadingDirections(_ matrix: [Float], rows: Int, columns: Int, rank:
             }
         }
     } else {
-        for row in 0..<rows {
+        for row in 0..<rows where !Interruption.isRequested {
             for a in 0..<size {
                 let left = values[row * columns + a]
                 for b in 0..<size { gram[a * size + b] += left * values[row * columns + b] }
@@ -30,7 +33,7 @@ package func leadingDirections(_ matrix: [Float], rows: Int, columns: Int, rank:
     let vectors = symmetricEigenvectors(gram, size: size).prefix(rank)
     // The projection onto the leading vectors.
     var result = [Double](repeating: 0, count: rows * columns)
-    for vector in vectors {
+    for vector in vectors where !Interruption.isRequested {
         if isWide {
             var weights = [Double](repeating: 0, count: columns)
             for row in 0..<rows { for k in 0..<columns { weights[k] += vector[row] * values[row * columns + k] } }
@@ -57,7 +60,7 @@ func symmetricEigenvectors(_ matrix: [Double], size: Int) -> [[Double]] {
         var off = 0.0
         for i in 0..<size { for j in 0..<i { off += a[i * size + j] * a[i * size + j] } }
         if off <= scale * 1e-30 { break }
-        for p in 0..<size {
+        for p in 0..<size where !Interruption.isRequested {
             for q in p + 1..<size {
                 let apq = a[p * size + q]
                 guard abs(apq) > 1e-300 else { continue }

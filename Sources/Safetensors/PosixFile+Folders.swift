@@ -20,9 +20,11 @@ extension PosixFile {
     package static func replace(
         _ path: String, _ body: (PosixFile) throws(SafetensorsError) -> Void
     ) throws(SafetensorsError) {
-        let growing = try GrowingFile(path)
-        try growing.fill(body)
-        try growing.put()
+        try Interruption.protecting { () throws(SafetensorsError) in
+            let growing = try GrowingFile(path)
+            try growing.fill(body)
+            try growing.put()
+        }
     }
 
     /// Writes a new file, in the place of one that is there, and syncs it. A kill may leave it cut short.

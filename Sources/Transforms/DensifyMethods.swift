@@ -206,6 +206,7 @@ extension Densification {
             for input in inputs {
                 let part = leadingDirections(
                     try evaluator.values(of: input), rows: input.rows, columns: input.columns, rank: rank)
+                try Interruption.check()
                 for i in sum.indices { sum[i] += part[i] }
             }
             return sum.map { Float($0 * factor) }

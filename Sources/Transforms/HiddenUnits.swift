@@ -1,6 +1,7 @@
 import Checkpoints
 import Glibc
 import Numerics
+import Safetensors
 
 /// The hidden units of a gated network: a row of gate, a row of up and a column of down each. Their order does not change
 /// what the network computes.
@@ -49,12 +50,15 @@ struct HiddenUnits {
             // Costs are negative inner products.
             var costs = [Float](repeating: 0, count: count * count)
             for row in 0..<count {
+                try Interruption.check()
                 for column in 0..<count {
                     costs[row * count + column] = -product(
                         other, row * length, own, column * length, count: length)
                 }
             }
-            return linearAssignment(costs, count: count)
+            let order = linearAssignment(costs, count: count)
+            try Interruption.check()
+            return order
         }
     }
 

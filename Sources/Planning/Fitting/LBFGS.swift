@@ -1,4 +1,5 @@
 import Glibc
+import Safetensors
 
 /// The limited-memory quasi-Newton method of Liu and Nocedal (1989), with a line search by bisection for the weak Wolfe
 /// conditions (Lewis and Overton 2013), which also gets across the kinks that a Huber loss with a small δ almost has.
@@ -40,7 +41,8 @@ package struct LBFGS: Sendable {
         var pairs: [(step: [Double], change: [Double], curvature: Double)] = []
         var stalled = 0
         var iterations = 0
-        while iterations < maximumIterations {
+        // An interrupted search ends as one that did not converge; who called it asks why.
+        while iterations < maximumIterations, !Interruption.isRequested {
             let norm = largest(gradient)
             if norm <= gradientTolerance * firstNorm || norm == 0 || stalled >= 3 {
                 return Result(

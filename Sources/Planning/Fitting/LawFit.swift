@@ -1,6 +1,7 @@
 import Checkpoints
 import Glibc
 import Numerics
+import Safetensors
 
 /// Fits a law to measured runs, as Hoffmann et al. 2022 do: the sum over the runs of Huber's loss of
 /// ln L_predicted − ln L_measured, minimised by L-BFGS from a grid of starts.
@@ -58,12 +59,12 @@ package struct LawFit: Sendable {
     package func fit(_ measured: MeasuredRuns) throws -> Result {
         try measured.check(for: form)
         let problem = Problem(form, measured.runs)
-        let search = search(problem, starts: grid())
+        let search = try search(problem, starts: grid())
         let law = ScalingLaw(form, theta: search.best.point, base: base)
         return Result(
             law: law, range: measured.range(form.variables), objective: search.best.value,
             residuals: problem.residuals(search.best.point),
-            intervals: intervals(measured.runs, from: search.best.point),
+            intervals: try intervals(measured.runs, from: search.best.point),
             check: try heldOutCheck(measured), starts: search.count, agreeingStarts: search.agreeing,
             isConverged: search.best.isConverged)
     }
@@ -83,7 +84,7 @@ package struct LawFit: Sendable {
         // A check that the runs are too few for is left out rather than a reason to refuse the fit.
         do { try smaller.check(for: form) } catch { return nil }
         let problem = Problem(form, smaller.runs)
-        let theta = search(problem, starts: grid()).best.point
+        let theta = try search(problem, starts: grid()).best.point
         let residuals = Problem(form, Array(order.suffix(count))).residuals(theta)
         return HeldOutCheck(
             fitted: smaller.runs.count, heldOut: count, fittedError: Self.rootMeanSquare(problem.residuals(theta)),
@@ -92,7 +93,7 @@ package struct LawFit: Sendable {
     }
 
     /// Percentiles over fits to runs drawn with replacement, each begun at the law that is fitted to all.
-    private func intervals(_ runs: [MeasuredRuns.Run], from theta: [Double]) -> [ClosedRange<Double>] {
+    private func intervals(_ runs: [MeasuredRuns.Run], from theta: [Double]) throws -> [ClosedRange<Double>] {
         guard resamples > 0 else { return [] }
         var samples = [[Double]](repeating: [], count: form.constants.count)
         for resample in 0..<resamples {
@@ -101,7 +102,7 @@ package struct LawFit: Sendable {
                 KeyedRandom(seed: seed, tensor: "runs", purpose: "bootstrap \(resample)").fillUniform($0, from: 0)
             }
             let drawn = draws.map { runs[min(Int($0 * Float(runs.count)), runs.count - 1)] }
-            let best = search(Problem(form, drawn), starts: [theta]).best
+            let best = try search(Problem(form, drawn), starts: [theta]).best
             guard best.value.isFinite else { continue }
             for (index, constant) in ScalingLaw(form, theta: best.point, base: base).constants.enumerated() {
                 samples[index].append(constant.value)
@@ -126,7 +127,7 @@ package struct LawFit: Sendable {
 
     private func search(
         _ problem: Problem, starts grid: [[Double]]
-    ) -> (best: LBFGS.Result, count: Int, agreeing: Int) {
+    ) throws -> (best: LBFGS.Result, count: Int, agreeing: Int) {
         var scratch = [Double](repeating: 0, count: form.constants.count)
         let ranked = grid.enumerated().map {
             (index: $0.offset, value: problem.value($0.element, &scratch, delta: delta))
@@ -147,6 +148,7 @@ package struct LawFit: Sendable {
                 if result.value < best?.value ?? .infinity { best = result }
             }
             values.append(lowest)
+            try Interruption.check()
         }
         let result =
             best

@@ -17,6 +17,8 @@ package struct TrainingState: Sendable, Equatable {
     package var bestLoss: Double?
     /// Evaluations since the lowest held-out loss, for early stopping.
     package var evaluationsSinceBest: Int
+    /// Whether the held-out evaluation that belongs to the last step was not made.
+    package var isEvaluationDue = false
     /// What the run was started with: every option that its results depend on, and what identifies its inputs.
     package var options: JSONObject
     /// What is at the output and may be replaced, by its number in the file system.
@@ -49,6 +51,7 @@ extension TrainingState {
         ]
         object["best_loss"] = bestLoss.map { JSON($0) } ?? .null
         object["evaluations_since_best"] = JSON(evaluationsSinceBest)
+        if isEvaluationDue { object["evaluation_due"] = true }
         object["options"] = .object(options)
         object["replaces"] = replaces.map { .string($0) }
         return JSON.object(object).line
@@ -73,10 +76,11 @@ extension TrainingState {
         else { throw damaged(file) }
         let position = elements.compactMap(\.int)
         guard position.count == elements.count else { throw damaged(file) }
-        let state = TrainingState(
+        var state = TrainingState(
             step: step, position: position, seed: seed, bestLoss: object["best_loss"]?.double,
             evaluationsSinceBest: object["evaluations_since_best"]?.int ?? 0, options: options,
             replaces: object["replaces"]?.string)
+        state.isEvaluationDue = object["evaluation_due"]?.bool ?? false
         return (state, steps)
     }
 

@@ -69,6 +69,8 @@ package final class TrainingRun {
     private let identity: JSONObject
     private var bestLoss: Double?
     private var evaluationsSinceBest = 0
+    /// Whether the evaluation after the last step is still to be made.
+    private var isEvaluationDue = false
     /// The parameters of the lowest held-out loss, where a run may end early.
     private let best: [NamedMatrix]
     private let lock: FileLock
@@ -128,6 +130,7 @@ package final class TrainingRun {
                 try self.source.restore(saved.state.position)
                 bestLoss = saved.state.bestLoss
                 evaluationsSinceBest = saved.state.evaluationsSinceBest
+                isEvaluationDue = saved.state.isEvaluationDue
                 let metrics = try OutputFile(metricsPath, .metrics, overwrite: true)
                 let step = trainer.step
                 self.metrics = try InputLog.pausing { try MetricsWriter(resuming: metrics.path, at: step) }
@@ -170,6 +173,8 @@ package final class TrainingRun {
     package func run() throws -> Outcome {
         let started = monotonicSeconds()
         var lastSave = started
+        let resumedStep = isEvaluationDue ? trainer.step : nil
+        if isEvaluationDue, try !evaluateUnlessInterrupted() { return .interrupted }
         while trainer.step < options.steps {
             if let patience = options.patience, evaluationsSinceBest >= patience {
                 try finish()
@@ -186,6 +191,10 @@ package final class TrainingRun {
             let step: StepMetrics
             do {
                 step = try trainer.step(parts)
+            } catch is InterruptionError {
+                // The step changed nothing: it is made again.
+                try save(position: position)
+                return .interrupted
             } catch {
                 try? save(position: position)
                 throw error
@@ -194,7 +203,7 @@ package final class TrainingRun {
             board?.add(scalars(of: step), step: step.step)
             onEvent(.step(step, of: options.steps))
             if let every = options.evaluateEvery, trainer.step % every == 0, trainer.step < options.steps {
-                try evaluateNow()
+                if try !evaluateUnlessInterrupted() { return .interrupted }
             }
             if monotonicSeconds() - lastSave >= options.saveEvery {
                 // A full disk may have room again at the next save, and the state before stays: ending here would lose
@@ -203,7 +212,7 @@ package final class TrainingRun {
                 lastSave = monotonicSeconds()
             }
         }
-        try evaluateNow()
+        if trainer.step != resumedStep, try !evaluateUnlessInterrupted() { return .interrupted }
         try finish()
         return .finished
     }
@@ -227,6 +236,19 @@ package final class TrainingRun {
         }
         try metrics.sync()
         try board?.flush()
+    }
+
+    /// Evaluates; false where that was interrupted, and the state says that it is to be made up for.
+    private func evaluateUnlessInterrupted() throws -> Bool {
+        do {
+            isEvaluationDue = true
+            try evaluateNow()
+            isEvaluationDue = false
+            return true
+        } catch is InterruptionError {
+            try save()
+            return false
+        }
     }
 
     private func evaluateNow() throws {
@@ -271,10 +293,13 @@ package final class TrainingRun {
     ///
     /// - Parameter position: where the data are read next; nil for where the source is.
     package func save(position: [Int]? = nil) throws {
-        let state = TrainingState(
+        var state = TrainingState(
             step: trainer.step, position: position ?? source.position, seed: trainer.options.seed, bestLoss: bestLoss,
             evaluationsSinceBest: evaluationsSinceBest, options: identity, replaces: replaces)
-        try state.save(to: statePath, trainer.optimizer, extras: trainer.extras + best)
+        state.isEvaluationDue = isEvaluationDue
+        try Interruption.protecting {
+            try state.save(to: statePath, trainer.optimizer, extras: trainer.extras + best)
+        }
         try metrics.sync()
         try board?.flush()
         onEvent(.saved(step: trainer.step, path: statePath))
