@@ -44,7 +44,9 @@ final class ProgressBar: Sendable {
             let elapsed = now - started
             let rate = elapsed > 0.2 ? Double(done - startDone) / elapsed : 0
             var words = "\(label ?? phase) \(Int(saturating: share * 100))%  \(unit(done)) of \(unit(total))"
-            if rate > 0 { words += "  \(unit(Int(saturating: rate)))/s  \(durationText(Double(total - done) / rate)) left" }
+            if rate > 0 {
+                words += "  \(unit(Int(saturating: rate)))/s  \(durationText(Double(total - done) / rate)) left"
+            }
             return words
         }
         line.show(words(), share: share)

@@ -118,8 +118,8 @@ package struct MergeParameters: Sendable, Hashable {
         guard (1...1_000_000).contains(maximumIterations), tolerance >= 0, tolerance.isFinite else {
             throw CheckpointError(
                 .usage, tensor: tensor,
-                message: "max_iter is \(maximumIterations) and tol \(numberText(tolerance)): give 1 to 1000000 iterations and "
-                    + "a tolerance from 0 up")
+                message: "max_iter is \(maximumIterations) and tol \(numberText(tolerance)): give 1 to 1000000 "
+                    + "iterations and a tolerance from 0 up")
         }
     }
 }

@@ -95,7 +95,8 @@ struct TaskVectorRule: Combining {
                 let kept = Int(saturating: parameters.densities[index] * Double(count))
                 guard kept < count else { return 0...Float.infinity }
                 guard kept > 0 else { return Float.infinity...Float.infinity }
-                let top = dropsLargest ? min(Int(saturating: parameters.gammas[index] * Double(count)), count - kept) : 0
+                let largest = Int(saturating: parameters.gammas[index] * Double(count))
+                let top = dropsLargest ? min(largest, count - kept) : 0
                 let found = try magnitudes(atRanks: [count - kept - top, count - top - 1]) { take in
                     try evaluator.forEachWideBlock(of: [base, input], rows: shape.rows, columns: shape.columns) {
                         _, values in
