@@ -135,7 +135,18 @@ extension Checkpoint {
     /// - Throws: `SafetensorsError` for files that are malformed, unsafe or missing; `CheckpointError` for a family that
     ///   is not known, or a configuration that contradicts itself or the tensors.
     public init(at path: String, adapterBase: String?) throws {
+        try self.init(at: path, adapterBase: adapterBase, following: [])
+    }
+
+    /// - Parameter adapters: the folders of the adapters that led here, one the base of the other.
+    private init(at path: String, adapterBase: String?, following adapters: Set<String>) throws {
         let folder = try resolveModelPath(path)
+        let identity = resolvedPath(folder)
+        guard !adapters.contains(identity) else {
+            throw CheckpointError(
+                .incompatible, file: folder,
+                message: "the adapter is its own base, by itself or by way of others: name a model as base with --base")
+        }
         guard fileExists(folder + "/" + LowRankAdapter.configName), !fileExists(folder + "/config.json") else {
             self = try CheckpointReader(path: folder).read()
             return
@@ -154,6 +165,7 @@ extension Checkpoint {
             throw CheckpointError(
                 .incompatible, file: folder, message: "the adapter does not name its base: give it with --base")
         }
-        self = try adapter.applied(to: Checkpoint(at: base, adapterBase: nil))
+        self = try adapter.applied(
+            to: Checkpoint(at: base, adapterBase: nil, following: adapters.union([identity])))
     }
 }

@@ -15,13 +15,13 @@ struct CommonOptions: ParsableArguments {
 struct WritingOptions: ParsableArguments {
     @Option(
         name: [.customShort("o"), .customLong("output")],
-        help: "The folder to write; by default a sibling of the input, named for the result.")
+        help: "The folder to write; by default a sibling of the input, named for the result.", completion: .directory)
     var output: String?
 
     @Option(
         help: ArgumentHelp(
             "Write floating-point tensors as F32, F16, BF16, F8_E4M3 or F8_E5M2; by default as they are.",
-            valueName: "dtype"))
+            valueName: "dtype"), completion: .list(["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]))
     var dtype: String?
 
     @Option(help: ArgumentHelp("Bytes of tensors in one file at most, in units of 1000.", valueName: "size"))
@@ -32,7 +32,9 @@ struct WritingOptions: ParsableArguments {
             "Leave out tensors that are carried along, such as 'vision_tower.*'; repeatable.", valueName: "pattern"))
     var drop: [String] = []
 
-    @Option(help: "How experts are laid out on disk: per-expert or fused, by default the form that all readers know.")
+    @Option(
+        help: "How experts are laid out on disk: per-expert or fused, by default the form that all readers know.",
+        completion: .list(["per-expert", "fused"]))
     var layout: String?
 
     @Option(help: ArgumentHelp("Peak memory of the process.", valueName: "size"))

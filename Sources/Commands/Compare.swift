@@ -27,16 +27,16 @@ struct Compare: AsyncParsableCommand {
               moe-tool compare mistral-7b mistral-7b-8x --data held-out/ --tolerance 1e-3
             """)
 
-    @Argument(help: "The first checkpoint; the dense one of a pair.")
+    @Argument(help: "The first checkpoint; the dense one of a pair.", completion: .file())
     var first: String
 
-    @Argument(help: "The second checkpoint.")
+    @Argument(help: "The second checkpoint.", completion: .file())
     var second: String
 
     @Option(
         help: ArgumentHelp(
             "Compare the outputs on this text: NAME=PATH, a file, or a folder whose entries are domains.",
-            valueName: "data"))
+            valueName: "data"), completion: .file())
     var data: [String] = []
 
     @Option(help: "Tokens in a window of the text.")
@@ -153,7 +153,7 @@ struct Compare: AsyncParsableCommand {
         for source in try DataSource.parse(data) {
             var comparison = OutputComparison()
             try text.forEachBatch(source) { batch in
-                if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+                try Interruption.check()
                 try comparison.add(a, b, batch)
             }
             results.append((source.name, comparison))

@@ -18,7 +18,8 @@ struct Convert: AsyncParsableCommand {
               moe-tool convert --unpack mixtral-packed -o mixtral       # the same files, bit for bit
             """)
 
-    @Argument(help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.", completion: .file())
     var input = "."
 
     @Flag(help: "Make the original files of a packed checkpoint, or of one .mtz file, bit for bit.")

@@ -30,7 +30,8 @@ struct DataArguments: ParsableArguments {
 /// What makes tokens of text.
 struct TokenizerArguments: ParsableArguments {
     @Option(
-        help: "What makes tokens of text: auto, the tokenizer.json beside the model; or bytes, a token for each byte.")
+        help: "What makes tokens of text: auto, the tokenizer.json beside the model; or bytes, a token for each byte.",
+        completion: .list(["auto", "bytes"]))
     var tokenizer = "auto"
 
     func validate() throws {

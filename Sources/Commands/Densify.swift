@@ -26,7 +26,8 @@ struct Densify: AsyncParsableCommand {
             expert.
             """)
 
-    @Argument(help: "The mixture: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The mixture: a folder, or org/name[@revision] in the local Hugging Face cache.", completion: .directory)
     var input = "."
 
     @Option(
@@ -35,13 +36,14 @@ struct Densify: AsyncParsableCommand {
             average; usage (weighted by use, which --data or --stats says); fisher:FILE (weighted by the Fisher \
             information that `evaluate --stats FILE --fisher` wrote); expert:N (or expert:N,N,... by layer), top-neurons, \
             svd or concatenate.
-            """, valueName: "method"))
+            """, valueName: "method"),
+        completion: .list(["average", "usage", "fisher:", "expert:", "top-neurons", "svd", "concatenate"]))
     var method = "average"
 
     @Option(
         help: ArgumentHelp(
             "What `evaluate --stats` wrote about this model's experts, instead of measuring it on --data.",
-            valueName: "file.safetensors"))
+            valueName: "file.safetensors"), completion: .file())
     var stats: String?
 
     @Option(help: "permutation: match the experts' hidden units by their weights before they are averaged.")

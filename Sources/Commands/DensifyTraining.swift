@@ -27,7 +27,7 @@ func learnMixture(
     let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
     defer { display.finish() }
     for _ in 0..<steps {
-        if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+        try Interruption.check()
         guard let parts = try source.next() else { break }
         display.show(.step(try learner.step(parts), of: steps))
     }

@@ -18,7 +18,9 @@ struct DistillationArguments: ParsableArguments {
     @Option(help: "The weight of the mean squared difference between the streams of both, where the sizes are equal.")
     var hiddenWeight = 0.0
 
-    @Option(help: "What the gain is counted from, for the report; by default the student before it is trained.")
+    @Option(
+        help: "What the gain is counted from, for the report; by default the student before it is trained.",
+        completion: .directory)
     var base: String?
 
     func validate() throws {
@@ -56,10 +58,10 @@ struct Distill: AsyncParsableCommand {
               moe-tool densify code+law --distill --data texts/          # the student is the teacher, densified
             """)
 
-    @Option(help: "The checkpoint to learn from.")
+    @Option(help: "The checkpoint to learn from.", completion: .directory)
     var teacher: String
 
-    @Option(help: "The checkpoint that is trained.")
+    @Option(help: "The checkpoint that is trained.", completion: .directory)
     var student: String
 
     @Option(help: "What is trained of the student.")

@@ -26,15 +26,17 @@ struct Evaluate: ParsableCommand {
             text). Choices are scored as EleutherAI's lm-evaluation-harness does; acc_norm divides by their characters.
             """)
 
-    @Argument(help: "Checkpoints: folders, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "Checkpoints: folders, or org/name[@revision] in the local Hugging Face cache.", completion: .directory)
     var models: [String]
 
-    @Option(help: "NAME=PATH, a file, or a folder whose entries are the domains (repeatable).")
+    @Option(help: "NAME=PATH, a file, or a folder whose entries are the domains (repeatable).", completion: .file())
     var data: [String] = []
 
     @Option(
         help: ArgumentHelp(
-            "Multiple-choice questions: NAME=FILE or FILE, .jsonl or .jsonl.zst (repeatable).", valueName: "file"))
+            "Multiple-choice questions: NAME=FILE or FILE, .jsonl or .jsonl.zst (repeatable).", valueName: "file"),
+        completion: .file())
     var tasks: [String] = []
 
     @Option(help: "Tokens in a window; by default 512, or the models' positions where they have less.")
@@ -56,7 +58,11 @@ struct Evaluate: ParsableCommand {
             """
             How experts are gated, if not as the checkpoint says; a look for research: token-choice, \
             noisy-top-k[:DEVIATION], dense, expert-choice[:FACTOR], hash, domain, domain:posterior, smear or lory[:TOKENS].
-            """, valueName: "gating"))
+            """, valueName: "gating"),
+        completion: .list([
+            "token-choice", "noisy-top-k", "dense", "expert-choice", "hash", "domain", "domain:posterior", "smear",
+            "lory",
+        ]))
     var gating: String?
 
     @Option(help: "The seed of noisy-top-k and hash.")
@@ -70,7 +76,9 @@ struct Evaluate: ParsableCommand {
             "Or the ensemble of these of them: a dense model's name as given (repeatable).", valueName: "model"))
     var ensembleOf: [String] = []
 
-    @Option(help: "Write what prune, densify and merge need to know about one mixture's experts: a safetensors file.")
+    @Option(
+        help: "Write what prune, densify and merge need to know about one mixture's experts: a safetensors file.",
+        completion: .file())
     var stats: String?
 
     @Flag(help: "Add the experts' Fisher information to --stats; three times the work.")
@@ -79,7 +87,7 @@ struct Evaluate: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Draw the losses of training runs too, from what they wrote beside their output (repeatable).",
-            valueName: "x.metrics.jsonl"))
+            valueName: "x.metrics.jsonl"), completion: .file())
     var metrics: [String] = []
 
     @OptionGroup var reporting: ReplacingReportOptions

@@ -24,10 +24,13 @@ struct Finetune: AsyncParsableCommand {
             same bytes. OUT.metrics.jsonl has a line for each step.
             """)
 
-    @Argument(help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.",
+        completion: .directory)
     var model: String
 
-    @Option(help: "What is trained.")
+    @Option(
+        help: "What is trained.", completion: .list(["router", "router+norms", "router+attention", "experts", "all"]))
     var train: ParameterSelection = .router
 
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to, if not as the checkpoint says.")
@@ -100,9 +103,9 @@ extension Finetune {
         let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
         var metrics: [StepMetrics] = []
         for _ in 0..<steps {
-            if receivedSignal != 0 {
+            if Interruption.isRequested {
                 display.finish()
-                throw ExitStatus(code: 128 + receivedSignal)
+                throw InterruptionError()
             }
             guard let parts = try source.next() else { break }
             let step = try learner.step(parts)

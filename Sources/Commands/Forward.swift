@@ -17,13 +17,15 @@ struct Forward: ParsableCommand {
               moe-tool forward mixtral --input ids.safetensors --output out.safetensors
             """)
 
-    @Argument(help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.",
+        completion: .directory)
     var model: String
 
-    @Option(help: "A safetensors file with input_ids [B, T].")
+    @Option(help: "A safetensors file with input_ids [B, T].", completion: .file())
     var input: String
 
-    @Option(name: .shortAndLong, help: "The safetensors file to write.")
+    @Option(name: .shortAndLong, help: "The safetensors file to write.", completion: .file())
     var output: String
 
     @Flag(help: "Replace what `forward` wrote before.")

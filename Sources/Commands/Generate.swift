@@ -18,7 +18,9 @@ struct Generate: ParsableCommand {
               moe-tool generate bytes-model --tokenizer bytes --prompt "abc" --json
             """)
 
-    @Argument(help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.",
+        completion: .directory)
     var model: String
 
     @Option(name: .shortAndLong, help: "The text to continue.")

@@ -12,7 +12,7 @@ struct Inspect: AsyncParsableCommand {
             together.
             """)
 
-    @Argument(help: "A checkpoint's folder, a .safetensors or .mtz file, or org/name[@revision].")
+    @Argument(help: "A checkpoint's folder, a .safetensors or .mtz file, or org/name[@revision].", completion: .file())
     var path = "."
 
     @Flag(help: "List every tensor: name, dtype, shape, file.")

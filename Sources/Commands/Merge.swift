@@ -20,16 +20,19 @@ struct Merge: AsyncParsableCommand {
             """)
 
     @Argument(
-        help: "The models: folders, or org/name[@revision] in the local Hugging Face cache; or one recipe (YAML).")
+        help: "The models: folders, or org/name[@revision] in the local Hugging Face cache; or one recipe (YAML).",
+        completion: .file())
     var inputs: [String] = []
 
-    @Option(help: "Where the models branched from: what task vectors are relative to.")
+    @Option(help: "Where the models branched from: what task vectors are relative to.", completion: .directory)
     var base: String?
 
     @Flag(help: "The base is an expert as well, and part of the average.")
     var includeBase = false
 
-    @Option(help: "Add the models as experts to this mixture and leave everything else of it as it is.")
+    @Option(
+        help: "Add the models as experts to this mixture and leave everything else of it as it is.",
+        completion: .directory)
     var into: String?
 
     @Flag(help: "Merge to one model of the same family instead of a mixture.")
@@ -84,7 +87,8 @@ struct Merge: AsyncParsableCommand {
             measured: domain:DATA (text of each expert's domain: a folder, or NAME=PATH,NAME=PATH), centroids:DATA \
             (clusters of any text), hidden:PROMPTS, embed:PROMPTS (a YAML file with positive_prompts for each of its \
             experts), or mergekit's cheap_embed:PROMPTS, hidden_last:PROMPTS, hidden_avg:PROMPTS.
-            """, valueName: "rows"))
+            """, valueName: "rows"),
+        completion: .list(["random", "uniform", "zero", "file:", "domain:", "centroids:", "hidden:", "embed:"]))
     var router: RouterArgument?
 
     @Option(
@@ -97,7 +101,9 @@ struct Merge: AsyncParsableCommand {
     @Option(help: "Reconcile different vocabularies by token: base, union or intersect.")
     var vocab: VocabularyChoice?
 
-    @Option(help: "Which layers become mixtures: all (the default), every:2, first-dense:1, or a list such as 3,5-9.")
+    @Option(
+        help: "Which layers become mixtures: all (the default), every:2, first-dense:1, or a list such as 3,5-9.",
+        completion: .list(["all", "every:2", "first-dense:1"]))
     var layers: LayerSelection?
 
     @Option(
@@ -122,6 +128,12 @@ struct Merge: AsyncParsableCommand {
 
     func validate() throws {
         if inputs.isEmpty { throw ValidationError("name the models to merge, or a recipe") }
+        let isRecipe = inputs[0].hasSuffix(".yaml") || inputs[0].hasSuffix(".yml")
+        if inputs.count == 1, !isRecipe, into == nil, base == nil {
+            throw ValidationError(
+                "merge takes two models or more, and there is only \(inputs[0]): name another, a mixture to add it to with "
+                    + "--into, or the model it branched from with --base; `upcycle` makes a mixture of one model")
+        }
         if let routerStd, !(routerStd > 0 && routerStd.isFinite) {
             throw ValidationError("--router-std \(routerStd): give a number above 0")
         }
@@ -161,8 +173,8 @@ struct Merge: AsyncParsableCommand {
         let display = StatusLine(isQuiet: common.quiet)
         defer { display.finish() }
         pass.progress = { stage in
-            if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
-            display.show("measuring the routers' rows: \(stage)")
+            try Interruption.check()
+            display.show(ProgressText(parts: ["measuring the routers' rows: \(stage)"]))
         }
         let rows = try pass.rows()
         recipe.options.sharedGateRows = rows.sharedGate

@@ -51,18 +51,21 @@ public struct MoETool: AsyncParsableCommand {
     /// Prints an error, if it is one, and gives its exit code.
     private static func reported(_ error: any Error) -> Int32 {
         if let outcome = error as? ExitStatus { return outcome.code }
-        if let failure = Failure(error) {
-            standardError("moe-tool: \(failure.message)\n")
-            return failure.exitCode
-        }
+        if let failure = Failure(error) { return failure.reported() }
         let code = exitCode(for: error)
         let text = fullMessage(for: error)
         if code == .success {
-            do { try standardOutput(text) } catch { return 5 }
+            do { try standardOutput(HelpText.arranged(text)) } catch { return (error as? ExitStatus)?.code ?? 5 }
             return 0
         }
-        standardError(text + "\n")
-        return code == .validationFailure ? 2 : 70
+        guard code == .validationFailure else { return Failure(message: text, exitCode: 70).reported() }
+        // What the parser says of a name that is not known is about what it missed because of that.
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if let first = lines.first, first.hasPrefix("Error: ") { lines[0] = String(first.dropFirst("Error: ".count)) }
+        if let diagnosis = UsageDiagnosis(_dumpHelp())?.message(for: Array(CommandLine.arguments.dropFirst())) {
+            lines = [diagnosis] + lines.drop { !$0.hasPrefix("Usage: ") }
+        }
+        return Failure(message: lines.joined(separator: "\n"), exitCode: 2).reported()
     }
 }
 
@@ -73,18 +76,56 @@ struct ExitStatus: Error {
     static let differs = ExitStatus(code: 6)
 }
 
-/// An error of one of the modules below, as the command line tells it.
+/// An error, as the command line tells it.
 private struct Failure {
     let message: String
     let exitCode: Int32
+    private var file: String?
+    private var tensor: String?
+
+    init(message: String, exitCode: Int32) {
+        self.message = message
+        self.exitCode = exitCode
+    }
+
+    /// What the exit code is called.
+    private var name: String {
+        switch exitCode {
+        case 2: "usage"
+        case 3: "malformed"
+        case 4: "incompatible"
+        case 5: "io"
+        case 6: "verification"
+        case 70: "internal"
+        default: "interrupted"
+        }
+    }
+
+    /// Prints it, with `--json` as a document as well, and answers with its exit code.
+    func reported() -> Int32 {
+        standardError("moe-tool: \(message)\n")
+        if CommandLine.arguments.prefix(while: { $0 != "--" }).contains("--json") {
+            var error: JSONObject = [
+                "exit_code": JSON(Int(exitCode)), "name": .string(name),
+                // The usage that follows a message is for people.
+                "message": .string(message.split(separator: "\n").first.map(String.init) ?? message),
+            ]
+            if let file { error["file"] = .string(file) }
+            if let tensor { error["tensor"] = .string(tensor) }
+            try? standardOutput(JSON.object(["error": .object(error)]).serialized())
+        }
+        return exitCode
+    }
 
     init?(_ error: any Error) {
         switch error {
         case let error as CheckpointError:
             message = error.description
+            (file, tensor) = (error.file, error.tensor)
             exitCode = error.code == .cancelled ? 128 + receivedSignal : error.code.exitCode
         case let error as SafetensorsError:
             message = error.description
+            (file, tensor) = (error.file, error.tensor)
             switch error.code {
             case .io: exitCode = 5
             case .damaged: exitCode = 6

@@ -11,6 +11,8 @@ func standardError(_ text: String) {
 /// - Throws: `SafetensorsError` where it is closed or its disk full: what the user asked to see is then lost.
 func standardOutput(_ text: String, terminator: String = "\n") throws {
     guard writeAll(text + terminator, to: STDOUT_FILENO) else {
+        // Who reads no more has seen enough, as `head` has.
+        if errno == EPIPE { throw ExitStatus(code: 128 + SIGPIPE) }
         throw SafetensorsError(
             .io, file: "standard output", message: "cannot be written: \(String(cString: strerror(errno)))")
     }
@@ -51,19 +53,42 @@ struct TextTable {
     mutating func add(_ cells: String...) { rows.append(cells) }
     mutating func add(row cells: [String]) { rows.append(cells) }
 
-    /// The rows, each with its line feed.
-    var text: String {
+    /// The rows, each with its line feed; on a terminal that is too narrow for a table of figures its columns are folded
+    /// into several tables, each with the first column.
+    var text: String { text(columns: Terminal.columns(of: STDOUT_FILENO)) }
+
+    func text(columns limit: Int?) -> String {
         var widths = alignments.map { _ in 0 }
         for row in rows {
             for (column, cell) in row.enumerated() where column < widths.count {
-                widths[column] = max(widths[column], cell.count)
+                widths[column] = max(widths[column], Terminal.width(of: cell))
             }
         }
-        return rows.map { row in
+        let figures = alignments.count { $0 == .right }
+        let whole = widths.reduce(-2) { $0 + $1 + 2 }
+        guard let limit, figures > 2, whole > limit else {
+            return text(of: Array(widths.indices), widths)
+        }
+        var groups: [[Int]] = []
+        var width = limit
+        for column in widths.indices.dropFirst() {
+            width += widths[column] + 2
+            if width > limit {
+                groups.append([0])
+                width = widths[0] + widths[column] + 2
+            }
+            groups[groups.count - 1].append(column)
+        }
+        return groups.map { text(of: $0, widths) }.joined(separator: "\n")
+    }
+
+    private func text(of columns: [Int], _ widths: [Int]) -> String {
+        rows.map { row in
             var line = ""
-            for (column, cell) in row.enumerated() where column < widths.count {
-                let pad = String(repeating: " ", count: widths[column] - cell.count)
-                if column > 0 { line += "  " }
+            for column in columns where column < row.count {
+                let cell = row[column]
+                let pad = String(repeating: " ", count: max(widths[column] - Terminal.width(of: cell), 0))
+                if column != columns[0] { line += "  " }
                 line += alignments[column] == .left ? cell + pad : pad + cell
             }
             while line.last == " " { line.removeLast() }

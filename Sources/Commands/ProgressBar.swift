@@ -39,13 +39,16 @@ final class ProgressBar: Sendable {
             return (state.started ?? now, state.startDone)
         }
         let share = total > 0 ? Double(done) / Double(total) : 1
-        func words() -> String {
-            if let text { return text }
+        func words() -> ProgressText {
+            if let text { return ProgressText(parts: [text]) }
             let elapsed = now - started
             let rate = elapsed > 0.2 ? Double(done - startDone) / elapsed : 0
-            var words = "\(label ?? phase) \(Int(saturating: share * 100))%  \(unit(done)) of \(unit(total))"
+            var words = ProgressText(
+                label: label ?? phase,
+                parts: ["\(Int(saturating: share * 100))%", "\(unit(done)) of \(unit(total))"])
             if rate > 0 {
-                words += "  \(unit(Int(saturating: rate)))/s  \(durationText(Double(total - done) / rate)) left"
+                words.parts.append("\(unit(Int(saturating: rate)))/s")
+                words.parts.append("\(durationText(Double(total - done) / rate)) left")
             }
             return words
         }

@@ -22,7 +22,8 @@ struct Prune: AsyncParsableCommand {
               moe-tool prune mixtral --experts 2 --criterion list:0,3
             """)
 
-    @Argument(help: "The mixture: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The mixture: a folder, or org/name[@revision] in the local Hugging Face cache.", completion: .directory)
     var input = "."
 
     @Option(name: .shortAndLong, help: "Experts that are left in each layer.")
@@ -34,7 +35,8 @@ struct Prune: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Which are left: reap, frequency, gate-mass or output-norm (by --data or --stats), random, or list:N,N,...",
-            valueName: "criterion"))
+            valueName: "criterion"),
+        completion: .list(["reap", "frequency", "gate-mass", "output-norm", "random", "list:"]))
     var criterion = "reap"
 
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to; by default as many as before.")

@@ -6,7 +6,8 @@ import Safetensors
 struct ReportOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Also write a page with figures, and the same data as JSON beside it.", valueName: "page.html"))
+            "Also write a page with figures, and the same data as JSON beside it.", valueName: "page.html"),
+        completion: .file())
     var report: String?
 
     /// Where the report goes, checked before the work; nil where none is wanted.

@@ -9,12 +9,14 @@ import Safetensors
 struct StatisticsArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "What `evaluate --stats` wrote about this model's experts.", valueName: "file.safetensors"))
+            "What `evaluate --stats` wrote about this model's experts.", valueName: "file.safetensors"),
+        completion: .file())
     var stats: String?
 
     @Option(
         help: ArgumentHelp(
-            "Or measure it on this text: NAME=PATH, a file, or a folder whose entries are domains.", valueName: "data"))
+            "Or measure it on this text: NAME=PATH, a file, or a folder whose entries are domains.", valueName: "data"),
+        completion: .file())
     var data: [String] = []
 
     @Option(help: "Tokens of each domain that are measured at most.")
@@ -60,8 +62,8 @@ func measureStatistics(
         checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
         options: options, workers: writing.workers(), memory: writing.memory.bytes
     ) { domain, tokens in
-        if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
-        display.show("measuring on \(domain): \(countText(tokens)) tokens")
+        try Interruption.check()
+        display.show(ProgressText(label: "measuring on \(domain):", parts: ["\(countText(tokens)) tokens"]))
     }
 }
 

@@ -1,6 +1,5 @@
 import Checkpoints
 import Glibc
-import Safetensors
 import Synchronization
 
 /// A line on standard error that says how far some work has come: redrawn on a terminal, a new line every few seconds
@@ -13,7 +12,6 @@ final class StatusLine: Sendable {
     private let state = Mutex(State())
     private let isQuiet: Bool
     private let isTerminal = isatty(STDERR_FILENO) == 1
-    private static let barWidth = 24
     /// Nobody reads more than ten a second, nor wants a log of more than one in five seconds.
     private var interval: Double { isTerminal ? 0.1 : 5 }
 
@@ -22,7 +20,7 @@ final class StatusLine: Sendable {
     /// - Parameters:
     ///   - share: how much is done, drawn as a bar on a terminal; nil for no bar.
     ///   - isLast: nothing follows, so that it is shown whenever the last one was.
-    func show(_ text: @autoclosure () -> String, share: Double? = nil, isLast: Bool = false) {
+    func show(_ text: @autoclosure () -> ProgressText, share: Double? = nil, isLast: Bool = false) {
         guard !isQuiet else { return }
         state.withLock { state in
             let now = monotonicSeconds()
@@ -30,16 +28,11 @@ final class StatusLine: Sendable {
             guard isDue || isLast else { return }
             state.lastShown = now
             guard isTerminal else {
-                standardError(text() + "\n")
+                standardError(text().whole + "\n")
                 return
             }
-            var bar = ""
-            if let share {
-                let filled = min(max(Int(saturating: share * Double(Self.barWidth)), 0), Self.barWidth)
-                bar =
-                    String(repeating: "█", count: filled) + String(repeating: "░", count: Self.barWidth - filled) + " "
-            }
-            standardError("\r\u{1B}[2K\(bar)\(text())")
+            let columns = Terminal.columns(of: STDERR_FILENO) ?? 80
+            standardError("\r\u{1B}[2K" + text().line(columns: columns, share: share))
             state.isDrawn = true
         }
     }

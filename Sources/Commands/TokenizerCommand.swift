@@ -17,7 +17,7 @@ struct TokenizerCommand: ParsableCommand {
                   moe-tool tokenizer encode --lines mistral-7b < texts.jsonl     # a list for each line
                 """)
 
-        @Argument(help: "A checkpoint's folder, or a tokenizer.json.")
+        @Argument(help: "A checkpoint's folder, or a tokenizer.json.", completion: .file())
         var model: String
 
         @Flag(help: "Add the special tokens that the tokenizer's template asks for.")
@@ -59,7 +59,7 @@ struct TokenizerCommand: ParsableCommand {
             abstract: "Lists of token ids on standard input, one a line, to text.",
             discussion: "Prints each text as a JSON string on a line of its own; with --raw, as it is.")
 
-        @Argument(help: "A checkpoint's folder, or a tokenizer.json.")
+        @Argument(help: "A checkpoint's folder, or a tokenizer.json.", completion: .file())
         var model: String
 
         @Flag(help: "Keep special tokens.")

@@ -16,7 +16,7 @@ struct TokenizerTraining: ParsableCommand {
               moe-tool tokenizer train --data texts/ --vocab-size 4096 -o tokenizer
             """)
 
-    @Option(help: "Text: a file, or a folder of files; repeatable.")
+    @Option(help: "Text: a file, or a folder of files; repeatable.", completion: .file())
     var data: [String]
 
     @Option(help: "Tokens, special ones and the 256 bytes included.")
@@ -43,7 +43,8 @@ struct TokenizerTraining: ParsableCommand {
     @Flag(help: "Leave out, and count, documents and files that are broken instead of stopping.")
     var skipBad = false
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"), completion: .directory)
     var output: String
 
     @Flag(help: "Replace a tokenizer that exists.")

@@ -20,7 +20,7 @@ struct Train: AsyncParsableCommand {
               moe-tool train config.json --data texts/ --steps 1000 -o mine
             """)
 
-    @Argument(help: "A config.json, or a folder with one; or give --preset.")
+    @Argument(help: "A config.json, or a folder with one; or give --preset.", completion: .file())
     var config: String?
 
     @Option(help: "A small model: tiny or small.")
@@ -32,7 +32,8 @@ struct Train: AsyncParsableCommand {
     @Option(name: [.customShort("k"), .long], help: "Experts a token of a preset is routed to.")
     var topK = 2
 
-    @Option(help: ArgumentHelp("The folder with the tokenizer of a preset.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("The folder with the tokenizer of a preset.", valueName: "folder"), completion: .directory)
     var tokenizerFrom: String?
 
     @OptionGroup var training: TrainingArguments

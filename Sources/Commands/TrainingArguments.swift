@@ -11,7 +11,7 @@ struct TrainingArguments: ParsableArguments {
         name: .customLong("data"),
         help: ArgumentHelp(
             "Text to train on: NAME=PATH, a file, or a folder whose entries are the domains; repeatable.",
-            valueName: "name=path"))
+            valueName: "name=path"), completion: .file())
     var data: [String] = []
 
     @Option(
@@ -19,11 +19,14 @@ struct TrainingArguments: ParsableArguments {
     )
     var weights: String?
 
-    @Option(help: ArgumentHelp("Train on batches [steps, B, T] of token ids instead.", valueName: "file.safetensors"))
+    @Option(
+        help: ArgumentHelp("Train on batches [steps, B, T] of token ids instead.", valueName: "file.safetensors"),
+        completion: .file())
     var batches: String?
 
     @Option(
-        help: ArgumentHelp("Text to measure the loss on that is not trained on; like --data.", valueName: "name=path"))
+        help: ArgumentHelp("Text to measure the loss on that is not trained on; like --data.", valueName: "name=path"),
+        completion: .file())
     var heldout: [String] = []
 
     @Option(help: "At most so many tokens of each held-out domain.")
@@ -53,7 +56,9 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Steps over which the learning rate grows.")
     var warmup = 0
 
-    @Option(help: "How the learning rate falls: cosine, linear, constant or wsd[:SHARE].")
+    @Option(
+        help: "How the learning rate falls: cosine, linear, constant or wsd[:SHARE].",
+        completion: .list(["cosine", "linear", "constant", "wsd"]))
     var schedule = "cosine"
 
     @Option(help: "AdamW's first beta.")
@@ -83,7 +88,7 @@ struct TrainingArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The balancing loss and its weight: switch, gshard, importance+load, btx, hf, loss-free, mutual-information or none.",
-            valueName: "name[:weight]"))
+            valueName: "name[:weight]"), completion: .list(Balance.Method.allCases.map(\.rawValue)))
     var balance = "none"
 
     @Option(help: "The weight of the router z-loss.")
@@ -113,7 +118,7 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Minutes between saved states.")
     var saveEvery = 10.0
 
-    @Option(help: ArgumentHelp("Write TensorBoard event files.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Write TensorBoard event files.", valueName: "folder"), completion: .directory)
     var tensorboard: String?
 
     @Option(help: "The seed of every random draw.")

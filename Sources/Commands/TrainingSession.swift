@@ -86,11 +86,8 @@ struct TrainingSession {
         }
         display.finish()
         if outcome == .interrupted {
-            if !common.quiet {
-                standardError(
-                    "moe-tool: interrupted at step \(trainer.step); the state is saved, and --resume continues\n")
-            }
-            throw ExitStatus(code: 128 + receivedSignal)
+            throw CheckpointError(
+                .cancelled, message: "interrupted at step \(trainer.step); the state is saved, and --resume continues")
         }
         if outcome == .stoppedEarly {
             say("Stopped early at step \(trainer.step): the parameters are those of the lowest held-out loss.")
@@ -102,7 +99,7 @@ struct TrainingSession {
             try await writeResult(trainer, before, after, run: Self.digest(identity), replaces: run.replaces != nil)
         } catch {
             // First, for the state needs the room. An interrupted writing keeps its work, as its message says.
-            if !(error is ExitStatus) { try? WorkFolder.discard(target.path) }
+            if (error as? CheckpointError)?.code != .cancelled { try? WorkFolder.discard(target.path) }
             let isKept = (try? run.save()) != nil
             display.finish()
             if !common.quiet, isKept || fileExists(run.statePath) {
@@ -235,10 +232,10 @@ struct TrainingDisplay {
     private func show(_ step: StepMetrics, _ total: Int) {
         let done = step.step + 1
         let left = (monotonicSeconds() - started) / Double(max(done - first, 1)) * Double(total - done)
-        var text = "step \(done) of \(total)  loss \(fixedText(step.loss, digits: 4))"
-        if let aux = step.aux { text += "  balance \(fixedText(aux, digits: 3))" }
-        if let kl = step.kl { text += "  kl \(fixedText(kl, digits: 3))" }
-        text += "  \(Int(saturating: step.tokensPerSecond)) tokens/s  \(durationText(left)) left"
+        var text = ProgressText(parts: ["step \(done) of \(total)", "loss \(fixedText(step.loss, digits: 4))"])
+        if let aux = step.aux { text.parts.append("balance \(fixedText(aux, digits: 3))") }
+        if let kl = step.kl { text.parts.append("kl \(fixedText(kl, digits: 3))") }
+        text.parts += ["\(Int(saturating: step.tokensPerSecond)) tokens/s", "\(durationText(left)) left"]
         line.show(text, share: Double(done) / Double(max(total, 1)), isLast: done == total)
     }
 

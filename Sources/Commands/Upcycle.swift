@@ -20,24 +20,30 @@ struct Upcycle: AsyncParsableCommand {
             mistral with --shared-experts or a choice of --layers -> qwen2_moe.
             """)
 
-    @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.",
+        completion: .directory)
     var input = "."
 
     @OptionGroup var mixture: MixtureArguments
 
-    @Option(name: .customLong("init"), help: "What the experts start from: copy, noise:0.01, drop:0.5 or partition.")
+    @Option(
+        name: .customLong("init"), help: "What the experts start from: copy, noise:0.01, drop:0.5 or partition.",
+        completion: .list(["copy", "noise:", "drop:", "partition"]))
     var initialisation: UpcycleOptions.Initialisation = .copy
 
     @Option(
         help:
-            "What the router starts from: random[:std], zero or uniform:std; by default random:0.02, or zero for a partition."
-    )
+            "What the router starts from: random[:std], zero or uniform:std; by default random:0.02, or zero for a partition.",
+        completion: .list(["random", "zero", "uniform:"]))
     var router: UpcycleOptions.RouterInitialisation?
 
     @Option(help: "Divide the gates of the selected experts by their sum: on or off.")
     var normTopk: Switch = .on
 
-    @Option(help: "The factor on the down projections: auto keeps the function; none; or a number.")
+    @Option(
+        help: "The factor on the down projections: auto keeps the function; none; or a number.",
+        completion: .list(["auto", "none"]))
     var scale: UpcycleOptions.OutputScale = .auto
 
     @Option(help: "The seed of every random draw.")
@@ -94,7 +100,9 @@ struct MixtureArguments: ParsableArguments {
     @Option(help: "Parts that each copy is cut into: E*G experts of width I/G, top K*G.")
     var granularity = 1
 
-    @Option(help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.")
+    @Option(
+        help: "Which layers become mixtures: all, every:2, first-dense:1, or a list such as 3,5-9.",
+        completion: .list(["all", "every:2", "first-dense:1"]))
     var layers: LayerSelection = .all
 
     @Flag(help: "Keep the dense network whole as a shared expert; the routed experts start at zero.")

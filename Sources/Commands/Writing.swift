@@ -62,10 +62,9 @@ func report(
     } catch {
         bar?.finish()
         let isCancelled = (error as? CheckpointError)?.code == .cancelled || error is InterruptionError
-        if isCancelled, !common.quiet {
+        if isCancelled {
             let advice = isResumable ? "the work so far is kept, and --resume continues it" : "nothing was written"
-            standardError("moe-tool: interrupted; \(advice)\n")
-            throw ExitStatus(code: 128 + receivedSignal)
+            throw CheckpointError(.cancelled, message: "interrupted; \(advice)")
         }
         throw error
     }

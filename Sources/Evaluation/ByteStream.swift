@@ -12,9 +12,19 @@ protocol ByteStream: AnyObject {
 }
 
 extension DataFile {
+    /// - Throws: `CheckpointError` of `.malformed` where it is plainly something else than its name says.
+    func checkContent(_ file: PosixFile) throws {
+        let beginning = try file.bytes(at: 0, count: min(file.size(), ForeignContent.prefixLength))
+        let isText = kind != .tokens && !isCompressed
+        let problem = isText ? ForeignContent.problem(ofText: beginning) : ForeignContent.problem(of: beginning)
+        if let problem { throw CheckpointError(.malformed, file: path, message: problem) }
+    }
+
     /// The file's bytes, decompressed.
     func open() throws -> any ByteStream {
-        let plain = try PlainStream(try PosixFile.open(path))
+        let file = try PosixFile.open(path)
+        try checkContent(file)
+        let plain = try PlainStream(file)
         return isCompressed ? try ZstdStream(plain, path: path) : plain
     }
 }
@@ -98,6 +108,11 @@ private final class ZstdStream: ByteStream {
         }
         guard ZSTD_isError(status) == 0 else {
             isAtEnd = true
+            if ZSTD_getErrorCode(status) == ZSTD_error_frameParameter_windowTooLarge {
+                throw failure(
+                    "it was compressed with a window that takes more memory than is given to one file (zstd --long): "
+                        + "recompress it with `zstd -d --long=31 -c FILE | zstd -o NEW`")
+            }
             let reason = ZSTD_getErrorName(status).map { String(cString: $0) } ?? "unknown"
             throw failure("it cannot be decompressed as Zstandard: \(reason)")
         }

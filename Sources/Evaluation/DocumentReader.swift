@@ -114,7 +114,12 @@ package final class DocumentReader {
         do {
             value = try JSON(parsing: line, file: place)
         } catch {
-            throw CheckpointError(.malformed, file: place, message: error.message)
+            let isCut = error.message.contains("the end of the text") && (line.first == 0x7B || line.first == 0x5B)
+            throw CheckpointError(
+                .malformed, file: place,
+                message: isCut
+                    ? "a line of JSON that goes on in the next: each document has a line of its own; make them with "
+                        + "`jq -c . FILE > NEW` (`jq -c '.[]'` for one list of all)" : error.message)
         }
         let field = "the field \"\(escaped(options.textField))\""
         guard let object = value.object else {

@@ -89,6 +89,7 @@ final class TokenStream {
 
     private func open(_ path: String) throws {
         let file = try PosixFile.open(path)
+        try DataFile(path).checkContent(file)
         let size = try file.size()
         guard size > 0, size % dtype.width == 0 else {
             let error = CheckpointError(

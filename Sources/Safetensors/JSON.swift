@@ -8,7 +8,7 @@ package indirect enum JSON: Sendable, Equatable {
     case array([JSON])
     case object(JSONObject)
 
-    /// Parses text strictly: no duplicate keys, no comments, nothing after the value.
+    /// Parses text strictly, after a byte order mark if there is one: no duplicate keys, no comments, nothing after the value.
     ///
     /// - Throws: `SafetensorsError` with the byte offset.
     package init(parsing bytes: [UInt8], file: String, maximumDepth: Int = 64) throws(SafetensorsError) {
@@ -16,6 +16,7 @@ package indirect enum JSON: Sendable, Equatable {
         bytes.withUnsafeBufferPointer { buffer in
             do throws(SafetensorsError) {
                 var scanner = JSONScanner(buffer, file: file)
+                scanner.skipMark()
                 scanner.skipWhitespace()
                 let value = try Self.value(&scanner, depth: maximumDepth)
                 scanner.skipWhitespace()

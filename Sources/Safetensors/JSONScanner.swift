@@ -21,6 +21,11 @@ struct JSONScanner {
         SafetensorsError(.malformed, file: file, message: "JSON at byte \(offset): \(message)")
     }
 
+    /// The mark that some programs put before UTF-8 is no part of the text.
+    mutating func skipMark() {
+        if offset == 0, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { offset = 3 }
+    }
+
     mutating func skipWhitespace() {
         while offset < bytes.count {
             switch bytes[offset] {
@@ -151,6 +156,10 @@ struct JSONScanner {
     mutating func number() throws(SafetensorsError) -> String {
         let start = offset
         _ = take(UInt8(ascii: "-"))
+        if peek == UInt8(ascii: "N") || peek == UInt8(ascii: "I") {
+            let name = peek == UInt8(ascii: "N") ? "NaN" : "Infinity"
+            throw failure("\(name) is no number of JSON, though Python's json writes it: write null, or leave it out")
+        }
         if !take(UInt8(ascii: "0")) { try digits() }
         if take(UInt8(ascii: ".")) { try digits() }
         if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {

@@ -53,7 +53,7 @@ extension PosixFile {
         try to.sync()
     }
 
-    /// The whole of a file that is small by nature.
+    /// The whole of a file of text that is small by nature, without a byte order mark.
     package static func contents(_ path: String, limit: Int) throws(SafetensorsError) -> [UInt8] {
         let file = try open(path)
         let size = try file.size()
@@ -61,7 +61,11 @@ extension PosixFile {
             throw SafetensorsError(
                 .malformed, file: path, message: "it has \(byteText(size)), more than the \(byteText(limit)) expected")
         }
-        return try file.bytes(at: 0, count: size)
+        let bytes = try file.bytes(at: 0, count: size)
+        if let problem = ForeignContent.problem(ofText: bytes.prefix(ForeignContent.prefixLength)) {
+            throw SafetensorsError(.malformed, file: path, message: problem)
+        }
+        return Array(ForeignContent.withoutMark(bytes[...]))
     }
 
     /// The names in a folder, sorted, without `.` and `..`.

@@ -37,7 +37,11 @@ public final class SafetensorsFile: Sendable {
                 .malformed, file: path,
                 message: "it has \(size) bytes, and a safetensors file begins with the 8 bytes of its header's length")
         }
-        let length = try file.bytes(at: 0, count: 8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let beginning = try file.bytes(at: 0, count: min(size, ForeignContent.prefixLength))
+        if let problem = ForeignContent.problem(of: beginning) {
+            throw SafetensorsError(.malformed, file: path, message: problem)
+        }
+        let length = beginning.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard length <= UInt64(Header.maximumSize) else {
             throw SafetensorsError(
                 .malformed, file: path,

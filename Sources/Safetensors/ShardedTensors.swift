@@ -184,6 +184,13 @@ public struct ShardedTensors: Sendable {
                     + "AutoModelForCausalLM as A; A.from_pretrained('\(escaped(path))', "
                     + "gguf_file='\(escaped(gguf))').save_pretrained('OUT')\"")
         }
+        if let shard = names.first(where: { $0.hasPrefix("model-") && $0.hasSuffix(".safetensors") }) {
+            return SafetensorsError(
+                .missing, file: path,
+                message:
+                    "there are shards (\(escaped(shard))) and no \(ShardIndex.fileName), which says what they hold: "
+                    + "download it from where they came from, or save the model again")
+        }
         return SafetensorsError(
             .missing, file: path,
             message: "there is no model.safetensors and no \(ShardIndex.fileName): is it a checkpoint's folder?")

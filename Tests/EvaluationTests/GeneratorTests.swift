@@ -36,8 +36,7 @@ struct GeneratorTests {
             found += try decoder.logits(states.span).array
         }
         #expect(found.count == expected.count)
-        let difference = zip(found, expected).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
-        #expect(difference <= 1e-4, "\(name) \(pieces)")
+        #expect(largestDifference(found, expected) <= 1e-4, "\(name) \(pieces)")
     }
 
     @Test("Without a temperature each token is the likeliest after all before it", arguments: ["llama", "gpt-oss"])

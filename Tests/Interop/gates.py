@@ -7,6 +7,7 @@ in cosine and 1 % in length. Prints a line for each configuration and ends with 
 without mergekit or torch.
 """
 import glob, json, os, subprocess, sys, tempfile
+from differences import largest
 
 try:
     import torch
@@ -51,8 +52,8 @@ for mode in ["cheap_embed", "hidden", "hidden_last", "hidden_avg"]:
         subprocess.run([tool, "merge", path, "-o", ours, "-q"], check=True, capture_output=True)
         a, b = rows(ours), rows(theirs)
         assert a.keys() == b.keys() and a, (a.keys(), b.keys())
-        distance = max((1 - torch.nn.functional.cosine_similarity(a[l], b[l])).max().item() for l in a)
-        length = max((a[l].norm(dim=1) / b[l].norm(dim=1) - 1).abs().max().item() for l in a)
+        distance = largest((1 - torch.nn.functional.cosine_similarity(a[l], b[l])).max().item() for l in a)
+        length = largest((a[l].norm(dim=1) / b[l].norm(dim=1) - 1).abs().max().item() for l in a)
         ok, detail = distance < 1e-3 and length < 1e-2, f"cosines within {distance:.1e}, lengths within {length:.1e}"
     except subprocess.CalledProcessError as error:
         ok, detail = False, error.stderr.decode()[-300:]

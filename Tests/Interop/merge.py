@@ -6,6 +6,7 @@ MODELS holds checkpoints by name (default: ../Fixtures/models). Prints a line fo
 'N passed, N failed'. Skips, saying so, without torch and transformers; mergekit's part without MERGEKIT_MOE.
 """
 import glob, json, logging, os, shutil, subprocess, sys, tempfile
+from differences import bound, largest
 
 try:
     import torch, transformers
@@ -55,7 +56,7 @@ def tensors(folder):
     return out
 
 def close(a, b):
-    return (a - b).abs().max().item() <= 1e-5 * max(1, b.abs().max().item())
+    return a.shape == b.shape and (a - b).abs().max().item() <= bound(1e-5, b.abs().max().item())
 
 ids = torch.arange(24)[None] % 90 + 3
 METHODS = ["linear", "task-arithmetic", "ties", "dare-linear", "dare-ties", "della", "breadcrumbs", "model-stock", "sce", "base",
@@ -227,7 +228,7 @@ if mergekit:
                 raise RuntimeError("mergekit: " + result.stderr[-300:])
             run("merge", path, "-o", ours, "-q")
             x, y = tensors(theirs), tensors(ours)
-            worst = max((x[n].double() - y[n].double()).abs().max().item() for n in x)
+            worst = largest((x[n].double() - y[n].double()).abs().max().item() for n in x)
             check(f"mergekit-yaml {name}", x.keys() == y.keys() and worst < 2e-6, f"largest difference {worst:.1e}")
         except Exception as error:
             check(f"mergekit-yaml {name}", False, repr(error)[:400])

@@ -5,6 +5,7 @@
 Losses, auxiliary terms and gradient norms of every step within 1e-4 relative, final weights within 1e-4.
 """
 import json, os, subprocess, sys, tempfile
+from differences import largest
 import numpy as np
 from safetensors.numpy import load_file
 
@@ -38,7 +39,7 @@ for name in sorted(f[:-5] for f in os.listdir(f"{golden}/training") if f.endswit
             got = np.array([l[key] for l in lines if key in l]); w = want[key].astype(np.float64)
             worst[key] = float(np.max(np.abs(got - w) / np.abs(w))) if got.shape == w.shape else float("inf")
         weights = load_file(out + "/model.safetensors")
-        worst["weights"] = max((float(np.abs(weights[k[6:]] - v).max()) for k, v in want.items() if k.startswith("final.")), default=0)
+        worst["weights"] = largest(np.abs(weights[k[6:]] - v).max() for k, v in want.items() if k.startswith("final."))
         for key, value in worst.items():
             if value <= 1e-4: passed += 1
             else: failed += 1

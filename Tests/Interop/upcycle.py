@@ -7,6 +7,7 @@ the dense logits within 1e-5 * max(1, largest |logit|) in F32, with no key missi
 and ends with 'N passed, N failed'. Skips, saying so, without torch and transformers.
 """
 import json, logging, os, shutil, subprocess, sys, tempfile
+from differences import bound
 
 try:
     import torch, transformers
@@ -68,7 +69,7 @@ def main():
             dense = os.path.join(work, "dense")
             subprocess.run([tool, "convert", "-q", source, "-o", dense], check=True, stdout=subprocess.DEVNULL)
             expected, _ = logits(dense, ids)
-            bound = 1e-5 * max(1.0, expected.abs().max().item())
+            limit = bound(1e-5, expected.abs().max().item())
             for case in cases:
                 if target == "deepseek_v3" and case == ["--experts", "1"]:
                     continue  # its groups are scored by their two best experts
@@ -87,8 +88,8 @@ def main():
                     shutil.rmtree(out); continue
                 found, bad = logits(out, ids)
                 error = (found - expected).abs().max().item()
-                good = error <= bound and not bad
-                print(f"{'ok   ' if good else 'FAIL '} {label}: {error:.2e} of {bound:.2e} {bad or ''}")
+                good = error <= limit and not bad
+                print(f"{'ok   ' if good else 'FAIL '} {label}: {error:.2e} of {limit:.2e} {bad or ''}")
                 passed, failed = passed + good, failed + (not good)
                 shutil.rmtree(out)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -73,8 +73,7 @@ import Training
         var compared = 0
         for (name, _, found) in try trainer.student.namedValues(trainer.parameters) {
             let expected = try Self.values(file, "final.\(name)")
-            let largest = zip(found, expected).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
-            #expect(largest <= 1e-4, "\(name)")
+            #expect(largestDifference(found, expected) <= 1e-4, "\(name)")
             compared += 1
         }
         #expect(compared == file.header.tensors.filter { $0.name.hasPrefix("final.") }.count)

@@ -45,7 +45,7 @@ struct LawArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "\(PublishedLaw.all.map(\.name).joined(separator: ", ")), or a file that `plan fit` wrote.",
-            valueName: "law"))
+            valueName: "law"), completion: .list(PublishedLaw.all.map(\.name)))
     var law = "joint"
 
     @Option(help: ArgumentHelp("The law's constants, instead of the paper's.", valueName: "A=x,alpha=y,..."))

@@ -19,7 +19,8 @@ struct PlanCost: ParsableCommand {
               moe-tool plan cost mixtral-8x7b --hardware mine.json --latencies measured.csv
             """)
 
-    @Argument(help: "A checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "A checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.", completion: .directory)
     var checkpoint: String?
 
     @Option(name: [.customShort("N"), .long], help: "Or N of a model of the law's shape, as the law counts it.")
@@ -125,10 +126,12 @@ struct PlanCost: ParsableCommand {
 
 /// Devices, requests, latencies.
 struct ServingArguments: ParsableArguments {
-    @Option(help: "A100-40, A100-80, H100, H200, CPU, or a .json file of the same form.")
+    @Option(
+        help: "A100-40, A100-80, H100, H200, CPU, or a .json file of the same form.",
+        completion: .list(["A100-40", "A100-80", "H100", "H200", "CPU"]))
     var hardware = "A100-80"
 
-    @Option(help: ArgumentHelp("Measured latencies instead of a roofline.", valueName: "file.csv"))
+    @Option(help: ArgumentHelp("Measured latencies instead of a roofline.", valueName: "file.csv"), completion: .file())
     var latencies: String?
 
     @Option(help: "The most devices to consider.")

@@ -17,10 +17,12 @@ struct PlanFit: ParsableCommand {
               moe-tool plan optimal --law law.json --flops 1e20
             """)
 
-    @Option(help: ArgumentHelp("Measured runs.", valueName: "file.csv"))
+    @Option(help: ArgumentHelp("Measured runs.", valueName: "file.csv"), completion: .file())
     var runs: String
 
-    @Option(help: "The law's form: \(LawForm.all.map(\.name).joined(separator: ", ")).")
+    @Option(
+        help: "The law's form: \(LawForm.all.map(\.name).joined(separator: ", ")).",
+        completion: .list(LawForm.all.map(\.name)))
     var law = "joint"
 
     @Option(help: "The base of the logarithms that constants are printed for: e or 10.")
@@ -46,7 +48,8 @@ struct PlanFit: ParsableCommand {
 
     @Option(
         name: .shortAndLong,
-        help: ArgumentHelp("Write the law, for --law of the other commands.", valueName: "file.json"))
+        help: ArgumentHelp("Write the law, for --law of the other commands.", valueName: "file.json"),
+        completion: .file())
     var output: String?
 
     @Flag(help: "Replace the output and the report if they exist.")

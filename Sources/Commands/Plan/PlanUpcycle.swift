@@ -17,7 +17,9 @@ struct PlanUpcycle: ParsableCommand {
               moe-tool plan upcycle mistral-7b --experts 8 --tokens 100B --sunk-tokens 2T
             """)
 
-    @Argument(help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.")
+    @Argument(
+        help: "The dense checkpoint: a folder, or org/name[@revision] in the local Hugging Face cache.",
+        completion: .directory)
     var input = "."
 
     @OptionGroup var mixture: MixtureArguments

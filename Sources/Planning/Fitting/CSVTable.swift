@@ -20,12 +20,9 @@ struct CSVTable {
         self.file = file
         var columns: [String]?
         var rows: [(line: Int, cells: [String])] = []
-        for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            let text = String(decoding: line, as: UTF8.self)
-            // The mark that some spreadsheets put before UTF-8 is no part of the first column's name.
-            let cells = (index == 0 && text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text)
-                .split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed)
-            if cells.count == 1, cells[0].isEmpty || cells[0].hasPrefix("#") { continue }
+        var parser = CSVParser(bytes)
+        while let (line, cells) = try parser.next(file: file) {
+            if cells.count == 1, cells[0].isEmpty { continue }
             if cells[0].hasPrefix("#") { continue }
             guard let header = columns else {
                 guard Set(cells).count == cells.count else {
@@ -36,21 +33,14 @@ struct CSVTable {
             }
             guard cells.count == header.count else {
                 throw CheckpointError(
-                    .malformed, file: "\(file), line \(index + 1)",
+                    .malformed, file: "\(file), line \(line)",
                     message: "expected \(header.count) cells as the header has, found \(cells.count)")
             }
-            rows.append((index + 1, cells))
+            rows.append((line, cells))
         }
         guard let columns else { throw CheckpointError(.malformed, file: file, message: "expected a header line") }
         self.columns = columns
         self.rows = rows
-    }
-
-    private static func trimmed(_ cell: Substring) -> String {
-        var cell = cell
-        while let first = cell.first, first.isWhitespace || first == "\"" { cell.removeFirst() }
-        while let last = cell.last, last.isWhitespace || last == "\"" { cell.removeLast() }
-        return String(cell)
     }
 
     /// Where a column is that may have any of several names.

@@ -1,0 +1,32 @@
+/// What is often found in the place of a file, and what to do about it.
+package enum ForeignContent {
+    /// The bytes of a file's beginning that tell.
+    package static let prefixLength = 64
+
+    /// What a file is that should be text or weights; nil where nothing speaks against that.
+    package static func problem(of beginning: some Collection<UInt8>) -> String? {
+        if beginning.starts(with: Array("version https://git-lfs".utf8)) {
+            return
+                "it is a Git LFS pointer, which stands for the file, and not the file: fetch it with `git lfs pull` in "
+                + "the repository, or download it again"
+        }
+        return nil
+    }
+
+    /// What keeps a file from being read as UTF-8 text; nil where nothing does.
+    package static func problem(ofText beginning: some Collection<UInt8>) -> String? {
+        if let problem = problem(of: beginning) { return problem }
+        let head = Array(beginning.prefix(4))
+        let isUTF16 =
+            head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF])
+            || (head.count == 4 && (head[0] == 0) != (head[1] == 0) && (head[0] == 0) == (head[2] == 0)
+                && (head[1] == 0) == (head[3] == 0))
+        guard isUTF16 else { return nil }
+        return "it is UTF-16, and text is read as UTF-8: convert it with `iconv -f UTF-16 -t UTF-8 FILE > NEW`"
+    }
+
+    /// The text without the mark that some programs put before UTF-8.
+    package static func withoutMark(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        text.starts(with: [0xEF, 0xBB, 0xBF]) ? text.dropFirst(3) : text
+    }
+}
