@@ -20,12 +20,13 @@ package struct Companion: Sendable, Hashable {
         "generation_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
         "merges.txt",
         "preprocessor_config.json", "processor_config.json", "spiece.model", "sentencepiece.bpe.model",
+        "tekken.json",
     ]
     private static let prefixes = [
         "tokenizer", "chat_template", "LICENSE", "LICENCE", "NOTICE", "README", "USE_POLICY",
     ]
     /// Files of the tokenizer, among the companions.
-    package static let tokenizerPrefixes = ["tokenizer", "vocab.", "merges.txt", "spiece", "sentencepiece"]
+    package static let tokenizerPrefixes = ["tokenizer", "vocab.", "merges.txt", "spiece", "sentencepiece", "tekken"]
 
     /// The companions in a folder, by name.
     ///

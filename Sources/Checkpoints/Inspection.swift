@@ -85,6 +85,9 @@ package struct Inspection: Sendable {
         }
     }
 
+    /// Adds what was found elsewhere.
+    package mutating func warn(_ message: String) { warnings.append(message) }
+
     private mutating func describe(_ folder: String, _ tensors: ShardedTensors) throws {
         let (description, config) = try CheckpointReader(path: folder).describe()
         let architecture = description.architecture

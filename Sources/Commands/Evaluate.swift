@@ -39,6 +39,9 @@ struct Evaluate: ParsableCommand {
         completion: .file())
     var tasks: [String] = []
 
+    @Option(help: "What is between the context and a choice of --tasks; an empty one is nothing.")
+    var targetDelimiter = " "
+
     @Option(help: "Tokens in a window; by default 512, or the models' positions where they have less.")
     var length: Int?
 
@@ -131,7 +134,7 @@ struct Evaluate: ParsableCommand {
         let curves = try metrics.map { (path: $0, report: try TrainingReport(metrics: $0)) }
         let choice = try gating.map { try GatingChoice(parsing: $0) }
         let sources = try DataSource.parse(data)
-        let tasks = try TaskList(tasks)
+        let tasks = try TaskList(tasks, delimiter: targetDelimiter)
         let checkpoints = try models.map { try Checkpoint(at: $0) }
         try check(checkpoints, choice)
         let length = try self.length ?? Self.defaultLength(checkpoints)

@@ -82,7 +82,7 @@ struct Generate: ParsableCommand {
         let ids = try encoding.encode(prompt, addsFirst: bos)
         warnOfLength(ids.count, decoder)
         let ends = ignoreEnd ? [] : try decoder.checkpoint.endTokens()
-        var stream = TextStream(after: ids, encoding.decode)
+        var stream = TextStream(after: ids, encoding.decoder)
         var found: [Generator.Token] = []
         var continuation = ""
         func emit(_ piece: String) throws {

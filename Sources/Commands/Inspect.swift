@@ -23,7 +23,8 @@ struct Inspect: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file()
-        let inspection = try Inspection(of: path)
+        var inspection = try Inspection(of: path)
+        for warning in try tokenizerWarnings(inspection, resolveModelPath(path)) { inspection.warn(warning) }
         try page?.write(report(on: inspection), common)
         if common.json {
             try standardOutput(JSON.object(inspection.json(tensors: tensors)).serialized())

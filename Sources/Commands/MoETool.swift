@@ -140,7 +140,7 @@ private struct Failure {
             exitCode = 4
         case let error as TokenizerError:
             message = error.description
-            exitCode = 4
+            exitCode = error.code == .malformed ? 3 : 4
         default: return nil
         }
     }

@@ -7,9 +7,12 @@ import Safetensors
 /// The tasks that `--tasks` names, read before anything is computed.
 struct TaskList {
     private let tasks: [(name: String, questions: [MultipleChoice.Question])]
+    private let delimiter: String
 
+    /// - Parameter delimiter: what is between context and choice.
     /// - Throws: `CheckpointError` for two tasks of one name and for files that are not questions.
-    init(_ arguments: [String]) throws {
+    init(_ arguments: [String], delimiter: String) throws {
+        self.delimiter = delimiter
         var tasks: [(name: String, questions: [MultipleChoice.Question])] = []
         for argument in arguments {
             var (name, path) = ("", argument)
@@ -38,7 +41,7 @@ struct TaskList {
         _ progress: (_ name: String, _ done: Int, _ total: Int) throws -> Void
     ) throws -> [(name: String, result: MultipleChoiceResult)] {
         guard !tasks.isEmpty else { return [] }
-        let scorer = try MultipleChoice(decoder, encoder)
+        let scorer = try MultipleChoice(decoder, encoder, delimiter: delimiter)
         return try tasks.map { name, questions in
             let scores = try scorer.score(questions) { try progress(name, $0, $1) }
             return (name, MultipleChoiceResult(questions, scores))

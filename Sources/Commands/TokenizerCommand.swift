@@ -33,11 +33,18 @@ struct TokenizerCommand: ParsableCommand {
                 try standardOutput(list(tokenizer.encode(input, addsSpecialTokens: special)))
                 return
             }
-            for (number, line) in input.split(separator: 0x0A).enumerated() {
-                let json = try JSON(parsing: Array(line), file: "standard input, line \(number + 1)")
+            for (number, line) in lines(input) {
+                try checkSignals()
+                // An empty line keeps its place, so that lines of input and output belong together.
+                guard !line.isEmpty else {
+                    try standardOutput(list([]))
+                    continue
+                }
+                let place = "standard input, line \(number)"
+                let json = try JSON(parsing: Array(line), file: place)
                 guard let text = json.string ?? json.object?["text"]?.string else {
                     throw SafetensorsError(
-                        .malformed, file: "standard input, line \(number + 1)",
+                        .malformed, file: place,
                         message: "expected a JSON string, or an object with a text")
                 }
                 try standardOutput(list(tokenizer.encode(text, addsSpecialTokens: special)))
@@ -70,8 +77,13 @@ struct TokenizerCommand: ParsableCommand {
 
         func run() throws {
             let tokenizer = try open(model)
-            for (number, line) in try standardInput().split(separator: 0x0A).enumerated() {
-                let place = "standard input, line \(number + 1)"
+            for (number, line) in lines(try standardInput()) {
+                try checkSignals()
+                guard !line.isEmpty else {
+                    if !raw { try standardOutput(quoted("")) }
+                    continue
+                }
+                let place = "standard input, line \(number)"
                 let json = try JSON(parsing: Array(line), file: place)
                 guard let ids = json.array, ids.allSatisfy({ $0.int.flatMap { Int32(exactly: $0) } != nil }) else {
                     throw SafetensorsError(.malformed, file: place, message: "expected a JSON list of token ids")
@@ -86,13 +98,25 @@ struct TokenizerCommand: ParsableCommand {
 
 private func open(_ model: String) throws -> Tokenizer {
     if model.hasSuffix(".json") { return try Tokenizer(contentsOf: model) }
-    let path = try resolveModelPath(model) + "/tokenizer.json"
-    guard fileExists(path) else {
+    let folder = try resolveModelPath(model)
+    guard fileExists(folder + "/tokenizer.json") else {
         throw CheckpointError(
             .incompatible, file: model,
             message: "there is no tokenizer.json: transformers' save_pretrained of a fast tokenizer writes one")
     }
-    return try Tokenizer(contentsOf: path)
+    return try Tokenizer(inFolder: folder)
+}
+
+/// The lines of an input, each with its number; what follows the last line feed is one where it is not empty.
+private func lines(_ input: [UInt8]) -> [(number: Int, line: ArraySlice<UInt8>)] {
+    var lines = input.split(separator: 0x0A, omittingEmptySubsequences: false)
+    if lines.last?.isEmpty ?? false { lines.removeLast() }
+    return lines.enumerated().map { index, line in (index + 1, line.last == 0x0D ? line.dropLast() : line) }
+}
+
+/// Ends the command where a signal asked for it.
+private func checkSignals() throws {
+    if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
 }
 
 /// All of standard input.
@@ -100,6 +124,11 @@ private func standardInput() throws -> [UInt8] {
     var result: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 20)
     while true {
+        // The call that reads is started again after a signal: what waits is asked first.
+        var input = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+        let ready = poll(&input, 1, 200)
+        try checkSignals()
+        if ready == 0 || (ready < 0 && errno == EINTR) { continue }
         let count = buffer.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
         if count < 0, errno == EINTR { continue }
         guard count >= 0 else {

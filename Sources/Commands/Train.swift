@@ -90,7 +90,7 @@ struct Train: AsyncParsableCommand {
             guard let tokenizerFrom else {
                 throw ValidationError("--preset: give --tokenizer-from FOLDER, or --tokenizer bytes")
             }
-            let tokenizer = try Tokenizer(contentsOf: tokenizerFrom + "/tokenizer.json")
+            let tokenizer = try Tokenizer(inFolder: tokenizerFrom)
             vocabulary = tokenizer.vocabularySize
             if fileExists(tokenizerFrom + "/config.json") {
                 let other = try ModelConfig(contentsOf: tokenizerFrom + "/config.json")

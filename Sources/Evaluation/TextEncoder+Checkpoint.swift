@@ -19,18 +19,23 @@ extension TextEncoder {
     package init(for checkpoint: Checkpoint, bytes: Bool = false) throws {
         var kind = bytes ? Kind.bytes : .none
         if !bytes, let file = checkpoint.companions.first(where: { $0.name == "tokenizer.json" }) {
-            kind = .tokenizer(try file.tokenizer())
+            kind = .tokenizer(try file.tokenizer(checkpoint))
         }
         try self.init(kind, for: checkpoint.description)
     }
 }
 
 extension Companion {
-    /// The tokenizer that it is.
-    fileprivate func tokenizer() throws -> Tokenizer {
+    /// The tokenizer that it is, with what the other files that go with the checkpoint say of it.
+    fileprivate func tokenizer(_ checkpoint: Checkpoint) throws -> Tokenizer {
+        var settings = try TokenizerSettings { name in
+            try checkpoint.companions.first { $0.name == name }?.object()
+        }
+        settings.model = checkpoint.description.config.object
         switch content {
-        case .file(let path): try Tokenizer(contentsOf: path)
-        case .bytes(let bytes): try Tokenizer(parsing: bytes, file: name)
+        case .file(let path):
+            return try Tokenizer(parsing: PosixFile.contents(path, limit: 512 << 20), file: path, settings)
+        case .bytes(let bytes): return try Tokenizer(parsing: bytes, file: name, settings)
         }
     }
 

@@ -12,12 +12,11 @@ package struct TextEncoder: Sendable {
         /// Nothing does: only files of tokens can be read, and how many bytes they stand for is not known.
         case none
 
-        /// A checkpoint's own tokenizer; nil where there is no `tokenizer.json`.
+        /// A checkpoint's own tokenizer, as transformers' AutoTokenizer has it; nil where there is no `tokenizer.json`.
         ///
         /// - Throws: `SafetensorsError` and `TokenizerError` for one that cannot be used.
         package static func tokenizer(inFolder folder: String) throws -> Kind? {
-            let path = folder + "/tokenizer.json"
-            return fileExists(path) ? .tokenizer(try Tokenizer(contentsOf: path)) : nil
+            fileExists(folder + "/tokenizer.json") ? .tokenizer(try Tokenizer(inFolder: folder)) : nil
         }
     }
 
@@ -101,7 +100,11 @@ struct DocumentEncoder {
         }
         switch encoder.kind {
         case .tokenizer:
-            tokenizing?.encode(document.text, ids: &run.ids, byteCounts: &run.byteCounts)
+            do {
+                try tokenizing?.encode(document.text, ids: &run.ids, byteCounts: &run.byteCounts)
+            } catch {
+                throw CheckpointError(.incompatible, file: document.place, message: "\(error)")
+            }
         case .bytes:
             run.ids += document.text.lazy.map { Int32($0) }
             run.byteCounts += repeatElement(1, count: document.text.count)

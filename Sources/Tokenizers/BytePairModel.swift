@@ -1,3 +1,5 @@
+import Safetensors
+
 /// Byte-pair encoding (Sennrich et al. 2016, 1508.07909): symbols are joined in the order in which training joined them.
 struct BytePairModel: Sendable {
     /// Bytes as a dictionary key.
@@ -6,9 +8,14 @@ struct BytePairModel: Sendable {
     }
 
     let vocabulary: [Key: Int32]
+    /// The tokens as the file has them: of several with one id the first is what it stands for.
+    let order: [Key]
     /// For a pair of tokens, its rank and the token that it makes.
     let merges: [UInt64: UInt64]
+    /// The token for what is unknown, where the file names one that the vocabulary has.
     let unknown: Int32?
+    /// The name of the token for what is unknown where the vocabulary does not have it.
+    let missingUnknown: String?
     let fusesUnknown: Bool
     let fallsBackToBytes: Bool
     let ignoresMerges: Bool
@@ -16,26 +23,36 @@ struct BytePairModel: Sendable {
     let byteTokens: [Int32]
     /// The token `<0xNN>` of each byte; -1 where there is none.
     let fallbackTokens: [Int32]
+    /// What messages call it.
+    let file: String
+    /// Whether every byte has a token.
+    let hasAllBytes: Bool
 
     static func pair(_ a: Int32, _ b: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))
     }
 
     /// The tokens of a word whose symbols are bytes.
-    func encodeBytes(_ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) {
+    ///
+    /// - Throws: as `encodeCharacters`.
+    func encodeBytes(_ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) throws {
+        guard hasAllBytes else {
+            try ByteAlphabet.spelled(word).withUnsafeBufferPointer { try encodeCharacters($0, into: &out) }
+            return
+        }
         if ignoresMerges, let whole = vocabulary[Key(bytes: ByteAlphabet.spelled(word))] {
             out.append(whole)
             return
         }
-        var symbols: [Int32] = []
-        symbols.reserveCapacity(word.count)
-        for byte in word where byteTokens[Int(byte)] >= 0 { symbols.append(byteTokens[Int(byte)]) }
+        var symbols = word.map { byteTokens[Int($0)] }
         join(&symbols)
         out += symbols
     }
 
     /// The tokens of a text whose symbols are characters.
-    func encodeCharacters(_ text: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) {
+    ///
+    /// - Throws: `TokenizerError` for a character that is unknown where the token for it is not in the vocabulary.
+    func encodeCharacters(_ text: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) throws {
         if ignoresMerges, let whole = vocabulary[Key(bytes: Array(text))] {
             out.append(whole)
             return
@@ -43,25 +60,32 @@ struct BytePairModel: Sendable {
         var symbols: [Int32] = []
         symbols.reserveCapacity(text.count)
         var position = 0
-        var endsUnknown = false
+        // The library puts the token for what is unknown in front of the next character that is known: bytes that stand
+        // for one come before it.
+        var isPending = false
         while position < text.count {
             let length = max(scalar(text, at: position).length, 1)
             let bytes = UnsafeBufferPointer(rebasing: text[position..<position + length])
             position += length
             if let token = vocabulary[Key(bytes: Array(bytes))] {
+                if isPending, let unknown { symbols.append(unknown) }
+                isPending = false
                 symbols.append(token)
-                endsUnknown = false
-                continue
-            }
-            if fallsBackToBytes, bytes.allSatisfy({ fallbackTokens[Int($0)] >= 0 }) {
+            } else if fallsBackToBytes, bytes.allSatisfy({ fallbackTokens[Int($0)] >= 0 }) {
                 symbols += bytes.map { fallbackTokens[Int($0)] }
-                endsUnknown = false
-                continue
+            } else if let unknown {
+                if isPending, !fusesUnknown { symbols.append(unknown) }
+                isPending = true
+            } else if let missingUnknown {
+                throw TokenizerError(
+                    .unencodable, file: file,
+                    message:
+                        "it has no token for \"\(escaped(String(decoding: bytes, as: UTF8.self)))\", and unk_token, "
+                        + "\"\(escaped(missingUnknown))\", is not in its vocabulary: add it there, or leave such text out"
+                )
             }
-            guard let unknown else { continue }
-            if !(fusesUnknown && endsUnknown) { symbols.append(unknown) }
-            endsUnknown = true
         }
+        if isPending, let unknown { symbols.append(unknown) }
         join(&symbols)
         out += symbols
     }

@@ -48,7 +48,7 @@ package struct BytePairTrainer {
         size: Int, minimumFrequency: Int, specialTokens: [String]
     ) throws(TokenizerError) -> BytePairVocabulary {
         if let problem = BytePairVocabulary.problem(size: size, specialTokens: specialTokens) {
-            throw TokenizerError(file: "the tokenizer to be trained", message: problem)
+            throw TokenizerError(.malformed, file: "the tokenizer to be trained", message: problem)
         }
         var result = BytePairVocabulary(words: words, specialTokens: specialTokens)
         var merger = PairMerger(counts, alphabet: result.idsOfBytes)

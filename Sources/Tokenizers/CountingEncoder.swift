@@ -19,10 +19,12 @@ package struct CountingEncoder {
     }
 
     /// Appends the tokens of a text in UTF-8, without special tokens around it, and the bytes of each.
-    package mutating func encode(_ text: [UInt8], ids: inout [Int32], byteCounts counts: inout [Int32]) {
+    ///
+    /// - Throws: as `Tokenizer.encode`.
+    package mutating func encode(_ text: [UInt8], ids: inout [Int32], byteCounts counts: inout [Int32]) throws {
         let (byteCounts, unknown) = (byteCounts, tokenizer.model.unknown)
         var start = ids.count
-        tokenizer.encode(text, &cache, into: &ids) { total, part, ids in
+        try tokenizer.encode(text, &cache, into: &ids) { total, part, ids in
             switch part {
             case .addedToken: counts.append(Int32(clamping: total))
             case .words(let prefixed):
@@ -72,7 +74,7 @@ extension Tokenizer {
             guard let token = tokens[index] else { return 0 }
             // Some files mark these as special.
             if model.fallsBackToBytes, fallbackByte(token) != nil { return 1 }
-            if id == model.unknown || specialIDs.contains(id) { return 0 }
+            if id == model.unknown || added.specialContents.contains(token) { return 0 }
             return Int32(
                 clamping: rawTokens.byteCounts[id] ?? normalizedTokens.byteCounts[id] ?? unspelled(token).count)
         }
@@ -84,7 +86,7 @@ extension Tokenizer {
         for step in preTokenizations.reversed() {
             switch step {
             case .words: continue
-            case .byteLevel: text = Decoding.byteLevel.applied(to: [text]).first ?? []
+            case .byteLevel: text = Decoding.bytes(text)
             case .metaspace(let letter, _): text = replacing(letter, with: [0x20], in: text)
             }
         }

@@ -5,7 +5,7 @@ import Safetensors
 ///
 /// ```swift
 /// let tokenizer = try Tokenizer(contentsOf: "model/tokenizer.json")
-/// let ids = tokenizer.encode("Hello", addsSpecialTokens: true)
+/// let ids = try tokenizer.encode("Hello", addsSpecialTokens: true)
 /// ```
 public struct Tokenizer: Sendable {
     let model: BytePairModel
@@ -20,28 +20,61 @@ public struct Tokenizer: Sendable {
     let suffix: [Int32]
     /// The bytes of each token; nil for ids that have none.
     let tokens: [[UInt8]?]
-    let specialIDs: Set<Int32>
+    /// The tokens beside the model's.
+    let added: AddedVocabulary
+    /// The tokens that tokenizer_config.json says begin and end a text.
+    package internal(set) var beginning: Int32?
+    package internal(set) var end: Int32?
+    /// What messages call it.
+    let file: String
+
+    init(
+        model: BytePairModel, normalizations: [Normalization], preTokenizations: [PreTokenization],
+        decodings: [Decoding], template: (prefix: [Int32], suffix: [Int32]), added: AddedVocabulary, file: String
+    ) throws {
+        self.model = model
+        self.normalizations = normalizations
+        self.preTokenizations = preTokenizations
+        self.decodings = decodings
+        (prefix, suffix) = template
+        self.added = added
+        self.file = file
+        (rawTokens, normalizedTokens) = try added.patterns { try normalizations.applied(to: $0, file: file) }
+        var tokens: [[UInt8]?] = []
+        func set(_ id: Int32, _ bytes: [UInt8]) {
+            if Int(id) >= tokens.count { tokens += [[UInt8]?](repeating: nil, count: Int(id) + 1 - tokens.count) }
+            tokens[Int(id)] = bytes
+        }
+        for key in model.order.reversed() { if let id = model.vocabulary[key] { set(id, key.bytes) } }
+        for (id, token) in added.tokens { set(id, token.content) }
+        self.tokens = tokens
+    }
 
     /// One more than the largest id.
     public var vocabularySize: Int { tokens.count }
 
     /// The id of a special token by its name; nil where there is none.
     package func id(of special: String) -> Int? {
-        specialIDs.map(Int.init).first { tokens[$0].map { $0 == Array(special.utf8) } ?? false }
+        let content = Array(special.utf8)
+        return added.specialContents.contains(content) ? added.id(of: content).map(Int.init) : nil
     }
 
     /// The tokens of a text.
     ///
     /// - Parameter addsSpecialTokens: put what the tokenizer's template asks for before and after it.
-    public func encode(_ text: String, addsSpecialTokens: Bool = false) -> [Int32] {
-        encode(Array(text.utf8), addsSpecialTokens: addsSpecialTokens)
+    /// - Throws: `TokenizerError` for a text with characters that are unknown where the token for what is unknown is not in
+    ///   the vocabulary, and one that normalisation makes too long.
+    public func encode(_ text: String, addsSpecialTokens: Bool = false) throws -> [Int32] {
+        try encode(Array(text.utf8), addsSpecialTokens: addsSpecialTokens)
     }
 
     /// The tokens of a text in UTF-8; what is not UTF-8 is taken for replacement characters.
-    public func encode(_ text: [UInt8], addsSpecialTokens: Bool = false) -> [Int32] {
+    ///
+    /// - Throws: as for a string.
+    public func encode(_ text: [UInt8], addsSpecialTokens: Bool = false) throws -> [Int32] {
         var out: [Int32] = addsSpecialTokens ? prefix : []
         var cache = WordCache()
-        encode(text, &cache, into: &out) { _, _, _ in }
+        try encode(text, &cache, into: &out) { _, _, _ in }
         if addsSpecialTokens { out += suffix }
         return out
     }
@@ -51,19 +84,19 @@ public struct Tokenizer: Sendable {
     func encode(
         _ text: [UInt8], _ cache: inout WordCache, into out: inout [Int32],
         _ body: (_ byteCount: Int, _ part: EncodedPart, _ out: [Int32]) -> Void
-    ) {
+    ) throws {
         let text =
             String(validating: text, as: UTF8.self) == nil ? Array(String(decoding: text, as: UTF8.self).utf8) : text
         if rawTokens.isEmpty {
-            let prefixed = encodePiece(text[...], isFirst: true, &cache, into: &out)
+            let prefixed = try encodePiece(text[...], isFirst: true, &cache, into: &out)
             body(text.count, .words(prefixed: prefixed), out)
         } else {
-            rawTokens.split(text[...]) { piece, token in
+            try rawTokens.split(text[...]) { piece, token in
                 if let token {
                     out.append(token)
                     body(piece.count, .addedToken, out)
                 } else {
-                    let prefixed = encodePiece(piece, isFirst: piece.startIndex == 0, &cache, into: &out)
+                    let prefixed = try encodePiece(piece, isFirst: piece.startIndex == 0, &cache, into: &out)
                     body(piece.count, .words(prefixed: prefixed), out)
                 }
             }
@@ -80,22 +113,22 @@ public struct Tokenizer: Sendable {
     /// Returns how many bytes were put in front.
     private func encodePiece(
         _ piece: ArraySlice<UInt8>, isFirst: Bool, _ cache: inout WordCache, into out: inout [Int32]
-    ) -> Int {
-        var text = normalizations.isEmpty ? piece : Array(piece)[...]
+    ) throws -> Int {
         var prefixed = 0
-        for normalization in normalizations {
-            if case .prepend(let prefix) = normalization, !text.isEmpty { prefixed += unspelled(prefix).count }
-            text = normalization.applied(to: Array(text))[...]
+        var text = piece
+        if !normalizations.isEmpty {
+            for case .prepend(let prefix) in normalizations where !piece.isEmpty { prefixed += unspelled(prefix).count }
+            text = try normalizations.applied(to: Array(piece), file: file)[...]
         }
         guard !normalizedTokens.isEmpty else {
-            return prefixed + encodeWords(text, isFirst: isFirst, &cache, into: &out)
+            return try prefixed + encodeWords(text, isFirst: isFirst, &cache, into: &out)
         }
         let start = text.startIndex
-        normalizedTokens.split(text) { part, token in
+        try normalizedTokens.split(text) { part, token in
             if let token {
                 out.append(token)
             } else {
-                prefixed += encodeWords(part, isFirst: isFirst && part.startIndex == start, &cache, into: &out)
+                prefixed += try encodeWords(part, isFirst: isFirst && part.startIndex == start, &cache, into: &out)
             }
         }
         return prefixed
@@ -104,7 +137,7 @@ public struct Tokenizer: Sendable {
     /// Returns how many bytes were put in front.
     private func encodeWords(
         _ text: ArraySlice<UInt8>, isFirst: Bool, _ cache: inout WordCache, into out: inout [Int32]
-    ) -> Int {
+    ) throws -> Int {
         guard !text.isEmpty else { return 0 }
         var whole = text
         var prefixed = 0
@@ -129,19 +162,19 @@ public struct Tokenizer: Sendable {
                 whole = spelled[...]
             }
         }
-        whole.withUnsafeBufferPointer { bytes in
+        try whole.withUnsafeBufferPointer { bytes in
             guard let pattern else {
                 if isByteLevel {
-                    model.encodeBytes(bytes, into: &out)
+                    try model.encodeBytes(bytes, into: &out)
                 } else {
-                    model.encodeCharacters(bytes, into: &out)
+                    try model.encodeCharacters(bytes, into: &out)
                 }
                 return
             }
-            pattern.forEachWord(in: bytes) { range in
+            try pattern.forEachWord(in: bytes) { range in
                 let word = UnsafeBufferPointer(rebasing: bytes[range])
-                cache.encode(word, into: &out) {
-                    isByteLevel ? model.encodeBytes($0, into: &$1) : model.encodeCharacters($0, into: &$1)
+                try cache.encode(word, into: &out) {
+                    try isByteLevel ? model.encodeBytes($0, into: &$1) : model.encodeCharacters($0, into: &$1)
                 }
             }
         }
@@ -153,15 +186,10 @@ public struct Tokenizer: Sendable {
     /// - Parameter skipsSpecialTokens: leave out special tokens, as `tokenizers` does by default. Ids that stand for no
     ///   token are left out.
     public func decode(_ ids: [Int32], skipsSpecialTokens: Bool = true) -> String {
-        var parts: [[UInt8]] = []
-        for id in ids {
-            guard id >= 0, Int(id) < tokens.count, let token = tokens[Int(id)] else { continue }
-            if skipsSpecialTokens, specialIDs.contains(id) { continue }
-            parts.append(token)
-        }
-        for decoding in decodings { parts = decoding.applied(to: parts) }
-        if decodings.isEmpty { return parts.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ") }
-        return String(decoding: parts.flatMap { $0 }, as: UTF8.self)
+        var decoder = StreamingDecoder(self, skipsSpecialTokens: skipsSpecialTokens)
+        var text = ""
+        for id in ids { text += decoder.add(id) }
+        return text + decoder.finish()
     }
 }
 
@@ -174,10 +202,10 @@ struct WordCache {
 
     mutating func encode(
         _ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32],
-        _ make: (UnsafeBufferPointer<UInt8>, inout [Int32]) -> Void
-    ) {
+        _ make: (UnsafeBufferPointer<UInt8>, inout [Int32]) throws -> Void
+    ) rethrows {
         guard word.count <= Self.longest else {
-            make(word, &out)
+            try make(word, &out)
             return
         }
         let key = BytePairModel.Key(bytes: Array(word))
@@ -186,7 +214,7 @@ struct WordCache {
             return
         }
         var tokens: [Int32] = []
-        make(word, &tokens)
+        try make(word, &tokens)
         out += tokens
         if known.count < Self.capacity { known[key] = tokens }
     }

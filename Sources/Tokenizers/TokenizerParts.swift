@@ -2,10 +2,27 @@ import Safetensors
 
 /// Why a tokenizer cannot be used.
 public struct TokenizerError: Error, Sendable, CustomStringConvertible {
+    /// What kind of failure it is.
+    public enum Code: Sendable, Hashable {
+        /// The file is not as a tokenizer's should be.
+        case malformed
+        /// It asks for something that is not implemented.
+        case unsupported
+        /// It has no tokens for a text.
+        case unencodable
+    }
+
+    public let code: Code
     /// The file that it is about.
     public let file: String
     /// What is wrong, and what to do.
     public let message: String
+
+    public init(_ code: Code, file: String, message: String) {
+        self.code = code
+        self.file = file
+        self.message = message
+    }
 
     public var description: String { "\(escaped(file)): \(message)" }
 }
@@ -16,24 +33,52 @@ enum Normalization: Sendable {
     case prepend([UInt8])
     case replace([UInt8], with: [UInt8])
 
-    func applied(to text: [UInt8]) -> [UInt8] {
+    /// What Prepend and Replace may put in: they are for letters that stand for spaces.
+    static let longestInsertion = 1024
+
+    /// - Parameter limit: about where a text that has become longer is cut.
+    fileprivate func applied(to text: [UInt8], limit: Int) -> [UInt8] {
         switch self {
         case .canonicalComposition:
             if text.allSatisfy({ $0 < 0x80 }) { return text }
             return Array(composed(String(decoding: text, as: UTF8.self)).utf8)
         case .prepend(let prefix): return text.isEmpty ? text : prefix + text
-        case .replace(let old, let new): return replacing(old, with: new, in: text)
+        case .replace(let old, let new): return replacing(old, with: new, in: text, limit: limit)
         }
     }
 }
 
+extension [Normalization] {
+    /// The text after all of them.
+    ///
+    /// - Parameter file: the tokenizer's, for messages.
+    /// - Throws: for a text that becomes many times as long: one replacement after another doubles it without bound.
+    func applied(to text: [UInt8], file: String) throws(TokenizerError) -> [UInt8] {
+        let limit = (1 << 16) + 32 * text.count
+        var result = text
+        for normalization in self {
+            result = normalization.applied(to: result, limit: limit)
+            guard result.count <= limit else {
+                throw TokenizerError(
+                    .unencodable, file: file,
+                    message:
+                        "its normalizer makes more than \(limit) bytes of a text of \(text.count): Replace and Prepend are "
+                        + "for the letters that stand for spaces")
+            }
+        }
+        return result
+    }
+}
+
 /// Every occurrence of some bytes replaced, from the left.
-func replacing(_ old: [UInt8], with new: [UInt8], in text: [UInt8]) -> [UInt8] {
+///
+/// - Parameter limit: about where a text that has become longer is cut.
+func replacing(_ old: [UInt8], with new: [UInt8], in text: [UInt8], limit: Int = .max) -> [UInt8] {
     guard let first = old.first else { return text }
     var result: [UInt8] = []
     result.reserveCapacity(text.count + text.count / 4)
     var index = 0
-    while index < text.count {
+    while index < text.count, result.count <= limit {
         if text[index] == first, index + old.count <= text.count,
             text[index..<index + old.count].elementsEqual(old)
         {
@@ -57,83 +102,4 @@ enum PreTokenization: Sendable {
     case metaspace([UInt8], prepends: Prepending)
 
     enum Prepending: String, Sendable { case first, always, never }
-}
-
-/// How tokens become text.
-enum Decoding: Sendable {
-    case byteLevel
-    case replace([UInt8], with: [UInt8])
-    case byteFallback
-    case fuse
-    case strip([UInt8], start: Int, stop: Int)
-    case metaspace([UInt8], stripsFirst: Bool)
-
-    func applied(to tokens: [[UInt8]]) -> [[UInt8]] {
-        switch self {
-        case .byteLevel: return [tokens.flatMap { Self.bytes($0) }]
-        case .replace(let old, let new): return tokens.map { replacing(old, with: new, in: $0) }
-        case .byteFallback: return Self.fallback(tokens)
-        case .fuse: return [tokens.flatMap { $0 }]
-        case .strip(let content, let start, let stop):
-            return tokens.map { token in
-                var token = token[...]
-                for _ in 0..<start where token.starts(with: content) { token = token.dropFirst(content.count) }
-                for _ in 0..<stop where token.suffix(content.count).elementsEqual(content) {
-                    token = token.dropLast(content.count)
-                }
-                return Array(token)
-            }
-        case .metaspace(let letter, let stripsFirst):
-            return tokens.enumerated().map { index, token in
-                let text = replacing(letter, with: [0x20], in: token)
-                return index == 0 && stripsFirst && text.first == 0x20 ? Array(text.dropFirst()) : text
-            }
-        }
-    }
-
-    /// The bytes that a token of the byte alphabet spells; its own where it has other characters.
-    private static func bytes(_ token: [UInt8]) -> [UInt8] {
-        var result: [UInt8] = []
-        return token.withUnsafeBufferPointer { buffer in
-            var index = 0
-            while index < buffer.count {
-                let (value, length) = scalar(buffer, at: index)
-                guard value < 512, ByteAlphabet.bytes[Int(value)] >= 0 else { return token }
-                result.append(UInt8(ByteAlphabet.bytes[Int(value)]))
-                index += max(length, 1)
-            }
-            return result
-        }
-    }
-
-    /// Runs of `<0xNN>` are the bytes they name where these are UTF-8, and replacement characters otherwise.
-    private static func fallback(_ tokens: [[UInt8]]) -> [[UInt8]] {
-        var result: [[UInt8]] = []
-        var pending: [UInt8] = []
-        func flush() {
-            guard !pending.isEmpty else { return }
-            if String(validating: pending, as: UTF8.self) != nil {
-                result.append(pending)
-            } else {
-                result += pending.map { _ in [0xEF, 0xBF, 0xBD] }
-            }
-            pending = []
-        }
-        for token in tokens {
-            if let byte = fallbackByte(token) {
-                pending.append(byte)
-            } else {
-                flush()
-                result.append(token)
-            }
-        }
-        flush()
-        return result
-    }
-}
-
-/// The byte that a token `<0xNN>` stands for.
-func fallbackByte(_ token: [UInt8]) -> UInt8? {
-    guard token.count == 6, token.starts(with: [0x3C, 0x30, 0x78]), token[5] == 0x3E else { return nil }
-    return UInt8(String(decoding: token[3...4], as: UTF8.self), radix: 16)
 }

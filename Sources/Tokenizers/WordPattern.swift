@@ -30,8 +30,8 @@ enum WordPattern: Sendable, Hashable {
     }
 
     /// Calls `body` with each word's range.
-    func forEachWord(in bytes: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void) {
-        CharacterClass.table.withUnsafeBufferPointer { table in
+    func forEachWord(in bytes: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) throws -> Void) rethrows {
+        try CharacterClass.table.withUnsafeBufferPointer { table in
             guard let classes = table.baseAddress else { return }
             var matcher = WordMatcher(bytes: bytes, classes: classes)
             var position = 0
@@ -41,7 +41,7 @@ enum WordPattern: Sendable, Hashable {
                     case .gpt2: matcher.gpt2(position)
                     case .llama3(let digits): matcher.llama3(position, digits: digits)
                     }
-                body(position..<end)
+                try body(position..<end)
                 position = end
             }
         }

@@ -7,6 +7,7 @@ struct ExpertAddition {
     private let options: MergeOptions
     private let bank: ExpertBank
     private let old: Int
+    private let vocabularyWarnings: [String]
 
     init(_ mixture: Checkpoint, _ models: [Checkpoint], _ options: MergeOptions) throws {
         guard mixture.isMixture else {
@@ -23,7 +24,8 @@ struct ExpertAddition {
             [mixture] + models, allowsVocabularies: false, allowsDTypes: options.dtype != nil,
             choosesTopK: options.topK != nil, comparesKinds: false
         ).check()
-        _ = try VocabularyMerge([mixture] + models, nil, requiresTokenizer: options.requiresTokenizer)
+        let vocabularies = try VocabularyMerge([mixture] + models, nil, requiresTokenizer: options.requiresTokenizer)
+        vocabularyWarnings = vocabularies.warnings
         bank = try ExpertBank(models, options, layers: mixture.description.moeLayers)
         old = try mixture.description.size("experts")
         guard bank.width == (try mixture.description.size("expert_inner")) else {
@@ -80,6 +82,6 @@ struct ExpertAddition {
         return Checkpoint(
             description: target, table: table, layout: mixture.layout, sources: files,
             companions: mixture.companions, history: mixture.history + [step],
-            warnings: mixture.warnings + bank.models.flatMap(\.warnings))
+            warnings: mixture.warnings + bank.models.flatMap(\.warnings) + vocabularyWarnings)
     }
 }

@@ -8,8 +8,10 @@ struct Vocabulary {
     let ids: [ExactText: Int]
     /// Tokens by row; nil where a row stands for none.
     let tokens: [ExactText?]
-    /// The file's content; nil where the model has none.
+    /// The content of tokenizer.json; nil where the model has none.
     let json: JSONObject?
+    /// How the tokens are written; nil where they are not known.
+    let spelling: TokenSpelling?
 
     static let fileName = "tokenizer.json"
 
@@ -50,10 +52,13 @@ struct Vocabulary {
                 if let text = entry.object?["content"]?.string { try add(text, entry.object?["id"]?.int) }
             }
         }
+        var spelling: TokenSpelling? = json == nil ? nil : .text
+        if json == nil, let other = try VocabularyFiles.tokens(checkpoint) { (spelling, ids) = other }
         self.ids = ids
         self.json = json
+        self.spelling = spelling
         var tokens = [ExactText?](repeating: nil, count: rows)
-        for (token, id) in ids where id < rows { tokens[id] = token }
+        for (token, id) in ids where id >= 0 && id < rows { tokens[id] = token }
         self.tokens = tokens
     }
 }
@@ -82,7 +87,9 @@ struct VocabularyMerge {
     init(_ all: [Checkpoint], _ choice: VocabularyChoice?, requiresTokenizer: Bool) throws {
         let reference = all[0]
         companions = reference.companions
-        let without = all.filter { checkpoint in !checkpoint.companions.contains(where: \.isTokenizer) }
+        let without = all.filter { checkpoint in
+            !checkpoint.companions.contains { $0.isTokenizer && $0.name != "tokenizer_config.json" }
+        }
         if !without.isEmpty {
             let names = without.map(\.name).joined(separator: ", ")
             guard !requiresTokenizer else {
@@ -94,12 +101,30 @@ struct VocabularyMerge {
         let vocabularies = try all.map { try Vocabulary($0) }
         let first = vocabularies[0]
         var differences: [String] = []
+        var incomparable: [String] = []
         for (checkpoint, vocabulary) in zip(all, vocabularies).dropFirst() {
             if vocabulary.rows != first.rows {
                 differences.append(
                     "\(checkpoint.name) has \(vocabulary.rows) rows and \(reference.name) \(first.rows)")
             }
-            guard vocabulary.json != nil, first.json != nil, vocabulary.ids != first.ids else { continue }
+            guard vocabulary.spelling != nil, vocabulary.spelling == first.spelling else {
+                let isSaid = without.contains { [checkpoint.name, reference.name].contains($0.name) }
+                if try !isSaid && !Self.hasSameFiles(checkpoint, reference) {
+                    incomparable.append(checkpoint.name)
+                }
+                continue
+            }
+            guard vocabulary.ids != first.ids else { continue }
+            guard (vocabulary.json == nil) == (first.json == nil) else {
+                // Two kinds of file need not have the same added tokens.
+                let other = zip(vocabulary.tokens, first.tokens).enumerated().filter { _, pair in
+                    pair.0 != nil && pair.1 != nil && pair.0 != pair.1
+                }
+                if let place = other.first?.offset {
+                    differences.append("\(checkpoint.name) has other tokens for \(other.count) ids, \(place) the first")
+                }
+                continue
+            }
             let more = vocabulary.ids.keys.filter { first.ids[$0] == nil }
             let fewer = first.ids.keys.filter { vocabulary.ids[$0] == nil }
             let moved = first.ids.filter { entry in vocabulary.ids[entry.key].map { $0 != entry.value } ?? false }
@@ -112,6 +137,17 @@ struct VocabularyMerge {
             if !fewer.isEmpty { parts.append("lacks \(fewer.count) that it has (\(list(fewer)))") }
             if !moved.isEmpty { parts.append("\(moved.count) under other ids (\(list(Array(moved.keys))))") }
             differences.append("\(checkpoint.name) has " + parts.joined(separator: ", "))
+        }
+        if !incomparable.isEmpty {
+            let text =
+                "the tokenizer files of \(incomparable.joined(separator: ", ")) and those of \(reference.name) cannot be compared"
+            guard !requiresTokenizer else {
+                throw CheckpointError(
+                    .incompatible,
+                    message: "--require-tokenizer: \(text): transformers' save_pretrained of a fast tokenizer writes a "
+                        + "tokenizer.json, which can be")
+            }
+            warnings.append("\(text): that the vocabularies are the same is not known")
         }
         guard !differences.isEmpty else {
             plan = nil
@@ -131,6 +167,23 @@ struct VocabularyMerge {
                     + lacking.joined(separator: ", ") + ": transformers' save_pretrained of a fast tokenizer writes it")
         }
         self = try Self(all, vocabularies, choice, warnings)
+    }
+
+    /// Whether two checkpoints have the same files of a vocabulary, byte for byte.
+    private static func hasSameFiles(_ one: Checkpoint, _ other: Checkpoint) throws -> Bool {
+        func contents(_ checkpoint: Checkpoint) throws -> [String: [UInt8]] {
+            var result: [String: [UInt8]] = [:]
+            for companion in checkpoint.companions
+            where companion.isTokenizer && companion.name != "tokenizer_config.json" {
+                switch companion.content {
+                case .file(let path): result[companion.name] = try PosixFile.contents(path, limit: 512 << 20)
+                case .bytes(let bytes): result[companion.name] = bytes
+                }
+            }
+            return result
+        }
+        let files = try contents(one)
+        return try !files.isEmpty && files == contents(other)
     }
 
     private init(

@@ -6,6 +6,7 @@ import Numerics
 import Safetensors
 import TestSupport
 import Testing
+import Tokenizers
 
 @Suite("Generation")
 struct GeneratorTests {
@@ -177,10 +178,8 @@ struct SamplingTests {
 
 @Suite("Text as it comes")
 struct TextStreamTests {
-    private func bytes(_ ids: [Int32]) -> String { String(decoding: ids.map { UInt8($0) }, as: UTF8.self) }
-
     private func pieces(_ text: [UInt8], after context: [UInt8] = []) -> [String] {
-        var stream = TextStream(after: context.map { Int32($0) }, bytes)
+        var stream = TextStream(after: context.map { Int32($0) }, StreamingDecoder(nil))
         return text.map { stream.add(Int32($0)) } + [stream.finish()]
     }
 
@@ -201,5 +200,23 @@ struct TextStreamTests {
     @Test("What came before is not given again")
     func context() {
         #expect(pieces(Array("lo".utf8), after: Array("hel".utf8)) == ["l", "o", ""])
+    }
+
+    @Test("The continuation is what the text of all tokens has beyond the prompt's", arguments: [0, 1, 2, 3, 4])
+    func continuation(_ promptLength: Int) throws {
+        let path = Fixtures.file("tokenizers/library/cases.json")
+        let cases = try #require(try JSON(parsing: contents(path), file: path).array)
+        let entry = try #require(cases.compactMap(\.object).first { $0["name"]?.string == "fallback" })
+        let json = try #require(entry["tokenizer"]).serialized()
+        let tokenizer = try Tokenizer(parsing: Array(json.utf8), file: "tokenizer.json")
+        for item in entry["decoded"]?.array ?? [] {
+            let ids = (item.object?["ids"]?.array ?? []).compactMap(\.int).compactMap { Int32(exactly: $0) }
+            let whole = try #require(item.object?["text"]?.string).unicodeScalars
+            let prompt = Array(ids.prefix(promptLength))
+            var stream = TextStream(after: prompt, StreamingDecoder(tokenizer))
+            let text = ids.dropFirst(promptLength).map { stream.add($0) }.joined() + stream.finish()
+            let expected = whole.dropFirst(tokenizer.decode(prompt).unicodeScalars.count)
+            #expect(Array(text.unicodeScalars) == Array(expected), "\(ids)")
+        }
     }
 }

@@ -14,17 +14,21 @@ struct MultipleChoiceTests {
 
     init() throws { folder = try TemporaryFolder() }
 
-    @Test("Scores and shares are the harness'", arguments: ["gpt2-style", "mistral-style"])
-    func scores(_ tokenizer: String) throws {
+    @Test("Scores and shares are the harness'", arguments: ["gpt2-style", "mistral-style", "begins"], [" ", ""])
+    func scores(_ tokenizer: String, _ delimiter: String) throws {
         let path = Fixtures.file("tasks/expected.json")
-        let expected = try #require(try JSON(parsing: contents(path), file: path).object?[tokenizer]?.object)
+        let name = tokenizer + (delimiter.isEmpty ? ", no delimiter" : "")
+        let expected = try #require(try JSON(parsing: contents(path), file: path).object?[name]?.object)
         let decoder = try Decoder(Checkpoint(at: Fixtures.file("tasks")), workers: Workers(threads: 2))
         let encoder = try TextEncoder(
-            .tokenizer(Tokenizer(contentsOf: Fixtures.file("tokenizers/\(tokenizer)/tokenizer.json"))),
+            .tokenizer(
+                Tokenizer(
+                    contentsOf: Fixtures.file(
+                        tokenizer == "begins" ? "tasks/begins.json" : "tokenizers/\(tokenizer)/tokenizer.json"))),
             vocabularySize: 1300, beginning: 1, end: 2)
         let questions = try QuestionFile.questions(Fixtures.file("tasks/questions.jsonl"))
-        #expect(questions.map(\.answer) == [0, 1, 1, 2, 2, 0, 3, 0])
-        let scores = try MultipleChoice(decoder, encoder).score(questions)
+        #expect(questions.map(\.answer) == [0, 1, 1, 2, 2, 0, 3, 0, 1, 0, 1])
+        let scores = try MultipleChoice(decoder, encoder, delimiter: delimiter).score(questions)
         let results = try #require(expected["results"]?.array)
         #expect(results.count == scores.count)
         for (index, (result, score)) in zip(results, scores).enumerated() {

@@ -1,5 +1,5 @@
 import Checkpoints
-import Tokenizers
+package import Tokenizers
 
 /// Makes tokens of a prompt, and text of tokens, as transformers does: with the special tokens of the tokenizer's template.
 package struct PromptEncoding: Sendable {
@@ -25,7 +25,7 @@ package struct PromptEncoding: Sendable {
     /// - Parameter addsFirst: put the token that begins documents before the text where the tokenizer's template does not.
     /// - Throws: `.incompatible` for a token that the model does not know, and where there is no first token to add.
     package func encode(_ text: String, addsFirst: Bool) throws -> [Int32] {
-        var ids = tokenizer?.encode(text, addsSpecialTokens: true) ?? text.utf8.map { Int32($0) }
+        var ids = try tokenizer?.encode(text, addsSpecialTokens: true) ?? text.utf8.map { Int32($0) }
         if addsFirst {
             guard let first = encoder.documentStart else {
                 throw CheckpointError(
@@ -37,8 +37,6 @@ package struct PromptEncoding: Sendable {
         return ids
     }
 
-    /// The text of tokens, without special ones; what is not UTF-8 becomes replacement characters.
-    package func decode(_ ids: [Int32]) -> String {
-        tokenizer?.decode(ids) ?? String(decoding: ids.compactMap { UInt8(exactly: $0) }, as: UTF8.self)
-    }
+    /// What makes text of tokens, without special ones; what is not UTF-8 becomes replacement characters.
+    package var decoder: StreamingDecoder { StreamingDecoder(tokenizer) }
 }

@@ -44,7 +44,7 @@ struct PromptStates {
 
     private func encode(_ prompts: [String]) throws -> [[Int32]] {
         try prompts.map { prompt in
-            let ids = tokenizer.encode(beginning + prompt)
+            let ids = try tokenizer.encode(beginning + prompt)
             guard !ids.isEmpty else {
                 throw CheckpointError(.incompatible, message: "the prompt \(quoted(prompt)) has no token")
             }

@@ -8,10 +8,11 @@ import Tokenizers
 /// Questions with a choice of answers, scored by what a model makes of each answer, as EleutherAI's lm-evaluation-harness
 /// counts them.
 ///
-/// The score of a choice is the log-likelihood of its tokens after the context's. As in the harness, a choice follows the
-/// context after a space; spaces at the end of the context belong to the choice; context and choice are encoded together,
-/// without special tokens, and the choice's tokens are those after as many as the context has by itself; an empty context
-/// is the token that begins documents; and of what is too long for the model the beginning is left out.
+/// What is scored is what lm-evaluation-harness 0.4.13 scores with transformers: a choice follows the context after a
+/// delimiter; spaces at the end of the context belong to the choice; context and choice are encoded together, with what the
+/// tokenizer's template puts around a text unless the text begins with the first token's own, and the choice's tokens are
+/// those after as many as the context has by itself; an empty context is the token that begins documents; and of what is too
+/// long for the model the beginning is left out.
 ///
 /// `acc` counts the questions whose answer has the highest score, `acc_norm` those whose answer has the highest score
 /// divided by the choice's characters, `acc_bytes` by its bytes.
@@ -39,13 +40,25 @@ package struct MultipleChoice {
 
     private let decoder: Decoder
     private let encoder: TextEncoder
+    private let delimiter: String
+    /// The token that stands for an empty context, and the text that it is.
+    private let start: (id: Int32, text: String)?
     private let maximumLength: Int
     /// Rows of a batch times its length: enough for the matrix products.
     private static let tokensPerBatch = 2048
 
-    package init(_ decoder: Decoder, _ encoder: TextEncoder) throws {
+    /// - Parameter delimiter: what is between context and choice: the harness' `target_delimiter`.
+    package init(_ decoder: Decoder, _ encoder: TextEncoder, delimiter: String = " ") throws {
         self.decoder = decoder
         self.encoder = encoder
+        self.delimiter = delimiter
+        if case .tokenizer(let tokenizer) = encoder.kind {
+            start = (tokenizer.beginning ?? tokenizer.end ?? encoder.documentStart).map { id in
+                (id, tokenizer.decode([id], skipsSpecialTokens: false))
+            }
+        } else {
+            start = encoder.documentStart.map { ($0, "") }
+        }
         let description = decoder.checkpoint.description
         maximumLength = try description.config.int("max_position_embeddings", description.architecture) ?? 2048
         if case .none = encoder.kind {
@@ -92,40 +105,51 @@ package struct MultipleChoice {
     }
 
     func request(_ question: Question, _ choice: Int, index: Int) throws -> Request {
+        let place = "question \(index + 1), choice \(choice + 1)"
+        func failure(_ message: String) -> CheckpointError { CheckpointError(.incompatible, message: place + message) }
         var context = question.context.unicodeScalars[...]
-        var continuation = String.UnicodeScalarView(question.choices[choice].unicodeScalars)
-        // The space that the harness puts before a choice, where there is none yet.
-        if continuation.first.map({ !$0.properties.isWhitespace }) ?? true,
-            context.last.map({ !$0.properties.isWhitespace }) ?? true
-        {
-            continuation.insert(" ", at: continuation.startIndex)
-        }
-        while let last = context.last, last.properties.isWhitespace {
-            continuation.insert(last, at: continuation.startIndex)
-            context.removeLast()
-        }
-        var before = encode(String(context))
-        var scored = Array(encode(String(context) + String(continuation)).dropFirst(before.count))
-        if context.isEmpty {
-            guard let start = encoder.documentStart else {
-                throw CheckpointError(
-                    .incompatible,
-                    message: "question \(index + 1) has no context, and the model no token that begins a text")
+        var continuation = String.UnicodeScalarView(delimiter.unicodeScalars)
+        continuation.append(contentsOf: question.choices[choice].unicodeScalars)
+        let spaces = context.reversed().prefix(while: Self.isSpace).reversed()
+        continuation.insert(contentsOf: spaces, at: continuation.startIndex)
+        context.removeLast(spaces.count)
+        let before: [Int32]
+        var scored: [Int32]
+        if question.context.isEmpty {
+            guard let start else {
+                throw failure(": there is no context, and the model has no token that begins a text")
             }
-            if scored.first == start { scored.removeFirst() }
-            before = [start]
+            scored = try encode(String(continuation), addsSpecialTokens: false)
+            if scored.first == start.id { scored.removeFirst() }
+            before = [start.id]
+        } else {
+            before = try encode(String(context))
+            scored = Array(try encode(String(context) + String(continuation)).dropFirst(before.count))
+        }
+        guard !before.isEmpty else { throw failure(": the context has no token: leave it empty, or give it text") }
+        guard !scored.isEmpty else { throw failure(": the choice has no token of its own after the context") }
+        guard scored.count <= maximumLength else {
+            throw failure(" has \(scored.count) tokens, and the model reads at most \(maximumLength)")
         }
         let whole = before + scored
-        try encoder.check(whole[...], place: "question \(index + 1)")
+        try encoder.check(whole[...], place: place)
         let kept = whole.suffix(maximumLength + 1)
-        return Request(
-            question: index, choice: choice, input: Array(kept.dropLast()),
-            continuation: Array(scored.suffix(max(kept.count - 1, 0))))
+        return Request(question: index, choice: choice, input: Array(kept.dropLast()), continuation: scored)
     }
 
-    private func encode(_ text: String) -> [Int32] {
-        if case .tokenizer(let tokenizer) = encoder.kind { return tokenizer.encode(text) }
-        return text.utf8.map { Int32($0) }
+    /// White space as Python strips it.
+    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+    }
+
+    private func encode(_ text: String) throws -> [Int32] {
+        let isBegun = start.map { text.utf8.starts(with: $0.text.utf8) } ?? false
+        return try encode(text, addsSpecialTokens: !isBegun)
+    }
+
+    private func encode(_ text: String, addsSpecialTokens: Bool) throws -> [Int32] {
+        guard case .tokenizer(let tokenizer) = encoder.kind else { return text.utf8.map { Int32($0) } }
+        return try tokenizer.encode(text, addsSpecialTokens: addsSpecialTokens)
     }
 
     /// Sequences are filled up at the end, which no token before it sees.

@@ -1,15 +1,17 @@
-"""Writes questions, a tiny model, and what lm-evaluation-harness makes of the questions with it.
+"""Writes questions, a tiny model, and what lm-evaluation-harness 0.4.13 makes of the questions with it.
 
     python make.py
 
-The scoring below is the harness' own (TemplateLM._encode_pair and loglikelihood, HFLM._loglikelihood_tokens,
-ConfigurableTask.process_results of version 0.4), written out; the model is a random mistral with 64 positions, so that
-truncation is seen, computed by transformers in F32 from BF16 weights; the tokenizers are ../tokenizers.
+The log-likelihoods are those of the harness' own HFLM in F32, for the arguments that its multiple-choice tasks make
+(`target_delimiter` and the choice after the context), and the shares those of its process_results, written out; the model is
+a random mistral with 64 positions, so that truncation is seen; the tokenizers are ../tokenizers, by themselves and with a
+template that puts the first token before a text.
 """
 import json, os
 import numpy as np, torch
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM, MistralConfig
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedTokenizerFast
 
 here = os.path.dirname(os.path.abspath(__file__))
 MAX_LENGTH = 64
@@ -23,6 +25,9 @@ QUESTIONS = [
     {"context": "été", "choices": ["日本語の文", "naïve café", "plain", "an answer in many words that is long"], "answer": 0},
     {"context": "def f(x):\n    return", "choices": ["x", "None", "x + 1", "self.value"], "answer": 3},
     {"context": "A", "choices": ["B", "C"], "answer": 0},
+    {"context": "spaces \u00a0\u3000", "choices": [" led", "\tby", "others"], "answer": 1},
+    {"context": "ends in \x1c", "choices": ["a control", "one"], "answer": 0},
+    {"context": "<s>begun already", "choices": ["so", "no more of it"], "answer": 1},
 ]
 
 torch.manual_seed(0)
@@ -35,37 +40,36 @@ os.remove(os.path.join(here, "generation_config.json"))
 # Loaded anew: the rotary frequencies were rounded as well.
 model = AutoModelForCausalLM.from_pretrained(here, dtype=torch.float32, attn_implementation="eager").eval()
 
+with open(os.path.join(here, "../tokenizers/mistral-style/tokenizer.json")) as f:
+    begins = json.load(f)
+begins["post_processor"] = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+with open(os.path.join(here, "begins.json"), "w") as f:
+    json.dump(begins, f)
+
 expected = {}
-for name in ["gpt2-style", "mistral-style"]:
-    tokenizer = Tokenizer.from_file(os.path.join(here, "../tokenizers", name, "tokenizer.json"))
-    encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
-
-    def pair(context, continuation):
-        n = len(context) - len(context.rstrip())
-        if n > 0:
-            continuation, context = context[-n:] + continuation, context[:-n]
-        whole, before = encode(context + continuation), encode(context)
-        return before, whole[len(before):]
-
-    results = []
-    for q in QUESTIONS:
-        lls = []
-        for choice in q["choices"]:
-            # Where the context ends in white space, nothing is put between (the harness' target_delimiter "").
-            continuation = choice if q["context"][-1:].isspace() else " " + choice
-            before, after = ([1], encode(continuation)) if q["context"] == "" else pair(q["context"], continuation)
-            ids = (before + after)[-(MAX_LENGTH + 1):][:-1]
-            with torch.no_grad():
-                logp = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
-            rows = logp[len(ids) - len(after):]
-            lls.append(float(rows[torch.arange(len(after)), torch.tensor(after)].sum()))
-        gold = q["answer"] if isinstance(q["answer"], int) else q["choices"].index(q["answer"])
-        lengths = np.array([float(len(c)) for c in q["choices"]])
-        results.append({"lls": lls, "acc": int(np.argmax(lls) == gold), "acc_norm": int(np.argmax(lls / lengths) == gold)})
-    expected[name] = {
-        "results": results, "acc": float(np.mean([r["acc"] for r in results])),
-        "acc_norm": float(np.mean([r["acc_norm"] for r in results]))}
-    print(name, expected[name]["acc"], expected[name]["acc_norm"])
+for name, path in [("gpt2-style", "../tokenizers/gpt2-style/tokenizer.json"),
+                   ("mistral-style", "../tokenizers/mistral-style/tokenizer.json"), ("begins", "begins.json")]:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=os.path.join(here, path))
+    # The configuration's ids, which are what begins and ends documents where no file of the tokenizer says it.
+    tokenizer.bos_token, tokenizer.eos_token = tokenizer.convert_ids_to_tokens([1, 2])
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=1, max_length=MAX_LENGTH)
+    for delimiter in [" ", ""]:
+        results = []
+        for number, q in enumerate(QUESTIONS):
+            requests = [Instance("loglikelihood", q, (q["context"], delimiter + choice), i)
+                        for i, choice in enumerate(q["choices"])]
+            lls = [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
+            gold = q["answer"] if isinstance(q["answer"], int) else q["choices"].index(q["answer"])
+            lengths = np.array([float(len(c)) for c in q["choices"]])
+            results.append({
+                "lls": lls, "acc": int(np.argmax(lls) == gold), "acc_norm": int(np.argmax(lls / lengths) == gold)})
+        expected[name + ("" if delimiter else ", no delimiter")] = {
+            "results": results, "acc": float(np.mean([r["acc"] for r in results])),
+            "acc_norm": float(np.mean([r["acc_norm"] for r in results]))}
 
 with open(os.path.join(here, "questions.jsonl"), "w") as f:
     for q in QUESTIONS:
