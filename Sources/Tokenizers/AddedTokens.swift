@@ -24,6 +24,8 @@ struct AddedTokens: Sendable {
     }
 
     private var buckets = [Bucket](repeating: Bucket(), count: 256)
+    /// Whether a pattern begins with a byte: most bytes of a text begin none.
+    private var isFirst = [Bool](repeating: false, count: 256)
     private(set) var isEmpty = true
     /// The bytes of each token as text.
     private(set) var byteCounts: [Int32: Int] = [:]
@@ -33,6 +35,7 @@ struct AddedTokens: Sendable {
         for pattern in patterns {
             guard let first = pattern.content.first else { continue }
             isEmpty = false
+            isFirst[Int(first)] = true
             if byteCounts[pattern.id] == nil { byteCounts[pattern.id] = pattern.content.count }
             let key = pattern.content[...]
             if buckets[Int(first)].patterns[key] == nil {
@@ -55,7 +58,7 @@ struct AddedTokens: Sendable {
         // Where white space that was looked over ends: a token that is white space itself asks again and again.
         var space = text.startIndex..<text.startIndex
         while index < text.endIndex {
-            guard let pattern = match(text, index) else {
+            guard isFirst[Int(text[index])], let pattern = match(text, index) else {
                 index += 1
                 continue
             }

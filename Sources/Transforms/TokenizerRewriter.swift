@@ -57,8 +57,8 @@ struct TokenizerRewriter {
             case "tokenizer_config.json", "generation_config.json":
                 result.append(try settings(companion))
             // Other forms of the same vocabulary would contradict the new one.
-            case "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
-                "tekken.json":
+            case "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model", "spiece.model",
+                "sentencepiece.bpe.model", "tekken.json":
                 continue
             default: result.append(companion)
             }
