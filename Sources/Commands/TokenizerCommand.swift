@@ -33,7 +33,7 @@ struct TokenizerCommand: ParsableCommand {
                 try standardOutput(list(tokenizer.encode(input, addsSpecialTokens: special)))
                 return
             }
-            for (number, line) in lines(input) {
+            for (number, line) in numberedLines(input) {
                 try checkSignals()
                 // An empty line keeps its place, so that lines of input and output belong together.
                 guard !line.isEmpty else {
@@ -77,7 +77,7 @@ struct TokenizerCommand: ParsableCommand {
 
         func run() throws {
             let tokenizer = try open(model)
-            for (number, line) in lines(try standardInput()) {
+            for (number, line) in numberedLines(try standardInput()) {
                 try checkSignals()
                 guard !line.isEmpty else {
                     if !raw { try standardOutput(quoted("")) }
@@ -108,7 +108,7 @@ private func open(_ model: String) throws -> Tokenizer {
 }
 
 /// The lines of an input, each with its number; what follows the last line feed is one where it is not empty.
-private func lines(_ input: [UInt8]) -> [(number: Int, line: ArraySlice<UInt8>)] {
+private func numberedLines(_ input: [UInt8]) -> [(number: Int, line: ArraySlice<UInt8>)] {
     var lines = input.split(separator: 0x0A, omittingEmptySubsequences: false)
     if lines.last?.isEmpty ?? false { lines.removeLast() }
     return lines.enumerated().map { index, line in (index + 1, line.last == 0x0D ? line.dropLast() : line) }

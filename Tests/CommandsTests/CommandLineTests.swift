@@ -23,9 +23,10 @@ struct Tool {
         try run(list: arguments, in: folder, environment: environment)
     }
 
-    static func run(list arguments: [String], in folder: String? = nil, environment: [String: String] = [:]) throws
-        -> Result
-    {
+    /// - Parameter input: a text on standard input, which is short enough for a pipe.
+    static func run(
+        list arguments: [String], in folder: String? = nil, environment: [String: String] = [:], input: String? = nil
+    ) throws -> Result {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
@@ -34,6 +35,12 @@ struct Tool {
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = errors
+        if let input {
+            let pipe = Pipe()
+            process.standardInput = pipe
+            pipe.fileHandleForWriting.write(Data(input.utf8))
+            pipe.fileHandleForWriting.closeFile()
+        }
         try process.run()
         let text = output.fileHandleForReading.readDataToEndOfFile()
         let messages = errors.fileHandleForReading.readDataToEndOfFile()
