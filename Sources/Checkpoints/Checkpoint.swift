@@ -34,7 +34,9 @@ public struct Checkpoint: Sendable {
         self.description = description
         self.table = table
         self.layout = layout
-        self.sources = sources
+        // A set: a file that is named twice is read as one, and hashed once.
+        var seen: Set<String> = []
+        self.sources = sources.filter { seen.insert($0.path).inserted }
         self.companions = companions
         self.history = history
         let notes = description.config.surroundings.notes.filter { !warnings.contains($0) }
@@ -53,8 +55,17 @@ public struct Checkpoint: Sendable {
 
     /// The folder's name, for messages.
     package var name: String {
-        let parts = description.config.file.split(separator: "/")
-        return parts.dropLast().last.map(String.init) ?? description.config.file
+        let file = description.config.file
+        let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
+        var parts = folder.split(separator: "/").map(String.init)
+        if parts.last == "." || parts.last == ".." {
+            parts = resolvedPath(folder).split(separator: "/").map(String.init)
+        }
+        // models--org--name/snapshots/REVISION in the Hugging Face cache.
+        if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
+            return parts[parts.count - 3].split(separator: "--").last.map(String.init) ?? folder
+        }
+        return parts.last ?? folder
     }
 
     /// Whether any layer is a mixture of experts.

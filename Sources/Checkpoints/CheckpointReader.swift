@@ -109,7 +109,7 @@ struct TensorMatch {
             if name == description.headName, let (file, info) = tensors.lookup(name), untiedHead == nil {
                 try checkTied(LazyTensor(whole: SourceTensor(file: file, info: info)), name)
                 notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
-            } else if description.ignores(name) {
+            } else if description.ignores(name) || Self.isBuffer(name) {
                 dropped.append(name)
             } else if description.describes(name), description.layerBeyond(name) == nil {
                 unknown.append(name)
@@ -150,6 +150,17 @@ struct TensorMatch {
         notes.append("the tied embedding is stored as \(head), and becomes \(embedding.name)")
     }
 
+    /// Whether a tensor is a buffer that a reader makes anew (tables of rotary embeddings, masks), or the value head that a
+    /// trainer put on the model.
+    private static func isBuffer(_ name: String) -> Bool {
+        let parts = name.split(separator: ".")
+        if parts.first == "v_head" { return true }
+        let buffers: Set<Substring> = [
+            "inv_freq", "original_inv_freq", "cos_cached", "sin_cached", "masked_bias", "causal_mask", "position_ids",
+        ]
+        return parts.last.map(buffers.contains) ?? false
+    }
+
     /// A head beside tied embeddings is the embedding again, or it contradicts the configuration.
     private mutating func checkTied(_ head: LazyTensor, _ name: String) throws {
         guard let embedding = table[Role(.embedding)], embedding.rows == head.rows, embedding.columns == head.columns,
@@ -180,7 +191,13 @@ struct TensorMatch {
             names.prefix(6).map(escaped).joined(separator: ", ")
                 + (names.count > 6 ? ", … (\(names.count) in all)" : "")
         }
-        if !missing.isEmpty { result.append("missing: \(list(missing))") }
+        if description.config.surroundings.naming.body.isEmpty, missing == [description.headName] {
+            result.append(
+                "it was saved without its head (\(list(missing))), and tie_word_embeddings is false: without a head it "
+                    + "predicts nothing; save it again as a language model")
+        } else if !missing.isEmpty {
+            result.append("missing: \(list(missing))")
+        }
         if !unknown.isEmpty { result.append("not part of a \(description.architecture.modelType): \(list(unknown))") }
         for (name, expected, found) in misshapen.prefix(6) {
             result.append("\(escaped(name)) should be \(expected) by the configuration and is \(found)")

@@ -329,7 +329,7 @@ struct CheckpointWriter {
         let target = fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
         for source in Set(sources.map { resolvedPath(WorkFolder.split($0.path).parent) }) {
             // A file by itself, such as a router's, lies among others; a checkpoint's folder is its own.
-            let isCheckpoint = ["config.json", LowRankAdapter.configName].contains { fileExists(source + "/" + $0) }
+            let isCheckpoint = ["config.json", AdapterConfiguration.fileName].contains { fileExists(source + "/" + $0) }
             guard
                 target == source || source.hasPrefix(target + "/") || (isCheckpoint && target.hasPrefix(source + "/"))
             else { continue }

@@ -53,12 +53,10 @@ package struct Inspection: Sendable {
         files = tensors.files.map { Self.name(of: $0.path) }
         var all: [(name: String, dtype: DType, shape: Shape, file: String)] = []
         var byDType: [DType: (tensors: Int, bytes: Int)] = [:]
-        for (name, file) in zip(files, tensors.files) {
-            for tensor in file.header.tensors {
-                all.append((tensor.name, tensor.dtype, tensor.shape, name))
-                byDType[tensor.dtype, default: (0, 0)].tensors += 1
-                byDType[tensor.dtype, default: (0, 0)].bytes += tensor.end - tensor.begin
-            }
+        for (file, tensor) in tensors.entries {
+            all.append((tensor.name, tensor.dtype, tensor.shape, Self.name(of: file.path)))
+            byDType[tensor.dtype, default: (0, 0)].tensors += 1
+            byDType[tensor.dtype, default: (0, 0)].bytes += tensor.end - tensor.begin
         }
         self.tensors = all.sorted { utf8Precedes($0.name, $1.name) }
         tensorCount = all.count

@@ -8,7 +8,13 @@ import Safetensors
 ///
 /// - Throws: `CheckpointError` where there is neither.
 package func resolveModelPath(_ path: String) throws -> String {
-    if fileExists(path) { return path }
+    fileExists(path) ? path : try cachedModelPath(path)
+}
+
+/// The folder that a name stands for in the Hugging Face cache alone.
+///
+/// - Throws: `CheckpointError` where it is not there.
+func cachedModelPath(_ path: String) throws -> String {
     let parts = path.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
     let name = parts[0].split(separator: "/", omittingEmptySubsequences: false)
     let revision = parts.count == 2 ? String(parts[1]) : "main"

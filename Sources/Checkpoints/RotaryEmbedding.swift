@@ -106,6 +106,16 @@ package struct RotaryEmbedding: Sendable, Hashable {
         var magnitude = 1.0
         var latentScale = 1.0
         func mscale(_ scale: Double, _ factor: Double) -> Double { scale <= 1 ? 1 : 0.1 * factor * log(scale) + 1 }
+        let length = maximumLength
+        /// As transformers has it: beside the rope parameters (phi3), in them, or the length that the model is made for.
+        func original() throws -> Double {
+            let key = "original_max_position_embeddings"
+            if let stated = try config.double(key, description.architecture) {
+                guard stated >= 1 else { throw config.failure(.malformed, "\(key) is \(stated), and must be positive") }
+                return stated
+            }
+            return try number(key) == nil ? length : positive(key)
+        }
         let type = parameters["rope_type"]?.string ?? "default"
         switch type {
         case "default": scaling = .none
@@ -120,9 +130,9 @@ package struct RotaryEmbedding: Sendable, Hashable {
             }
             scaling = .llama3(
                 factor: try positive("factor"), low: low, high: high,
-                original: try positive("original_max_position_embeddings"))
+                original: try original())
         case "yarn":
-            let original = try positive("original_max_position_embeddings")
+            let original = try original()
             let factor = try number("factor") == nil ? maximumLength / original : positive("factor")
             let all = try number("mscale_all_dim") ?? 0
             if let stated = try number("attention_factor") {

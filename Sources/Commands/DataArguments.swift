@@ -27,6 +27,15 @@ struct DataArguments: ParsableArguments {
     func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder { try text.encoder(path, decoder) }
 }
 
+/// How domains find their experts.
+struct DomainArguments: ParsableArguments {
+    @Flag(
+        help:
+            "Domains are the experts' in their order. Otherwise each goes to the expert that came from the model of its name."
+    )
+    var domainsInOrder = false
+}
+
 /// What makes tokens of text.
 struct TokenizerArguments: ParsableArguments {
     @Option(

@@ -68,6 +68,8 @@ struct Evaluate: ParsableCommand {
         ]))
     var gating: String?
 
+    @OptionGroup var domains: DomainArguments
+
     @Option(help: "The seed of noisy-top-k and hash.")
     var seed: UInt64 = 0
 
@@ -155,6 +157,7 @@ struct Evaluate: ParsableCommand {
             var evaluator = ModelEvaluator(decoder)
             evaluator.gating = checkpoint.isMixture ? choice : nil
             evaluator.seed = seed
+            evaluator.takesDomainsInOrder = domains.domainsInOrder
             evaluator.batchTokens =
                 batchTokens ?? BatchSize.tokens(for: decoder, memory: compute.memory.bytes, slots: evaluator.slots)
             evaluator.measuresOutputs = stats != nil

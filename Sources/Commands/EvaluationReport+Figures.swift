@@ -103,7 +103,7 @@ struct RoutingFigures {
     var all: [Figure] { layers.isEmpty ? [] : loads + [entropies, entropiesByDomain, balance] + coactivations }
 
     private var numbers: [String] { layers.map { "\($0.number)" } }
-    private var experts: [String] { (0..<routing.experts).map(String.init) }
+    private var experts: [String] { routing.labels }
     private let share = Axis("share of the tokens", format: .percent)
     private let layerAxis = Axis("layer")
 

@@ -132,7 +132,7 @@ struct EvaluationReport {
             let favourites = layer.domains.map { tally -> String in
                 let share = RoutingMeasures(tally).share
                 guard let top = share.max(), top > 0, let expert = share.firstIndex(of: top) else { return "none" }
-                return "\(expert) (\(percent(top)))"
+                return "\(escaped(routing.labels[expert])) (\(percent(top)))"
             }
             table.add(
                 row: [

@@ -37,8 +37,10 @@ struct Finetune: AsyncParsableCommand {
     var topK: Int?
 
     @Option(
-        help: "domain: begin with routers' rows along what they see of each domain in --data, in the experts' order.")
+        help: "domain: begin with routers' rows along what they see of each expert's domain in --data.")
     var routerInit: RouterInit?
+
+    @OptionGroup var domains: DomainArguments
 
     @Option(
         help: ArgumentHelp(
@@ -67,8 +69,10 @@ struct Finetune: AsyncParsableCommand {
         if routerInit == .domain {
             var options = data.options
             options.tokenLimit = options.tokenLimit ?? 32_768
+            let own = DomainExperts(
+                student.checkpoint, for: "--router-init domain", isInOrder: domains.domainsInOrder)
             let rows = try RouterInputs(student).domainRows(
-                DataSource.parse(training.data), length: training.length, options: options,
+                own.ordered(DataSource.parse(training.data)), length: training.length, options: options,
                 encoder: data.encoder(model, student), tokensAtOnce: training.partTokens, deviation: 1)
             student = try Decoder(
                 student.checkpoint.replacingRouters(rows), workers: workers, memory: writing.memory.bytes, topK: topK)
@@ -76,6 +80,7 @@ struct Finetune: AsyncParsableCommand {
         var identity: JSONObject = ["command": "finetune", "train": .string(train.text)]
         if let topK { identity["top-k"] = JSON(topK) }
         if let routerInit { identity["router-init"] = .string(routerInit.rawValue) }
+        if domains.domainsInOrder { identity["domains-in-order"] = true }
         if let local {
             identity["local"] = .string(local.rawValue)
             try await trainLocally(local, student, identity, page)
@@ -99,7 +104,15 @@ extension Finetune {
         var training = training
         if training.steps == nil, training.epochs == nil, training.batches == nil { training.epochs = 1 }
         var (source, steps) = try training.source({ try data.encoder(model, student) }, data)
-        let learner = try LocalRouterTraining(student, target, training.options(.router, steps: steps))
+        var own: [Int] = []
+        if target == .domain {
+            guard !training.data.isEmpty else { throw ValidationError("--local domain needs --data with domains") }
+            own = try DomainExperts(
+                student.checkpoint, for: "--local domain", isInOrder: domains.domainsInOrder
+            ).experts(of: DataSource.parse(training.data).map(\.name), needsAll: false)
+        }
+        let learner = try LocalRouterTraining(
+            student, target, domainExperts: own, training.options(.router, steps: steps))
         let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
         var metrics: [StepMetrics] = []
         for _ in 0..<steps {

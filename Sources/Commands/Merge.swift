@@ -95,6 +95,8 @@ struct Merge: AsyncParsableCommand {
         help: "The standard deviation of the logits that measured rows give the means they are made of; by default 1.")
     var routerStd: Double?
 
+    @OptionGroup var domains: DomainArguments
+
     @Option(help: "Tokens of each domain that routers' rows are measured on at most; by default 32768.")
     var routerTokens: Int?
 
@@ -230,6 +232,7 @@ struct Merge: AsyncParsableCommand {
         }
         recipe.options = options
         if let routerStd { recipe.logitDeviation = routerStd }
+        if domains.domainsInOrder { recipe.takesDomainsInOrder = true }
         switch router?.choice {
         case .rows(let rows): recipe.choose(router: rows)
         case .measured(let text):

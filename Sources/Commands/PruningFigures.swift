@@ -16,7 +16,7 @@ extension Report {
         figures.append(
             CheckpointParts.comparison([("before", CheckpointParts(source)), ("after", CheckpointParts(pruned))]))
         let layers = groups.keys.sorted()
-        let experts = (0..<before).map(String.init)
+        let experts = source.expertLabels
         func map(_ value: Axis, _ values: [[Double]]) -> HeatMap {
             HeatMap(value, rowTitle: "layer", layers.map(String.init), columnTitle: "expert", experts, values)
         }

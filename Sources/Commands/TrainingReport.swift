@@ -153,9 +153,11 @@ struct TrainingReport {
         let top = maps.flatMap { $0.1.joined() }.filter(\.isFinite).max() ?? 1
         return maps.map { domain, values in
             let experts = values.map(\.count).max() ?? 0
+            let named = (evaluations.last?["experts"]?.array ?? []).compactMap(\.string)
+            let labels = named.count == experts ? named : (0..<experts).map(String.init)
             var map = HeatMap(
                 Axis("share of the layer's slots", format: .percent), rowTitle: "mixture layer",
-                values.indices.map(String.init), columnTitle: "expert", (0..<experts).map(String.init), values)
+                values.indices.map(String.init), columnTitle: "expert", labels, values)
             map.range = 0...max(top, .leastNormalMagnitude)
             return Figure(
                 "Expert load on \(domain) at the end",

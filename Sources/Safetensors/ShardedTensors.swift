@@ -34,6 +34,8 @@ public struct ShardedTensors: Sendable {
     /// What is odd without being wrong.
     public let warnings: [String]
     private let places: [String: (file: Int, index: Int)]
+    /// What an index names and no file has: nothing is wrong with it unless it is needed.
+    package let absent: [String]
 
     /// Opens a folder that holds `model.safetensors`, or an index and its shards; or one `.safetensors` file.
     ///
@@ -59,7 +61,7 @@ public struct ShardedTensors: Sendable {
         let weights = names.filter { $0.hasSuffix(suffix) }
         let hasSingle = names.contains("model" + suffix)
         guard names.contains(ShardIndex.fileName) else {
-            guard hasSingle else { throw Self.nothingToRead(path, names) }
+            guard hasSingle else { throw Self.nothingToRead(path, names, suffix) }
             let stray = weights.filter { $0.hasPrefix("model-") }
             guard stray.isEmpty else {
                 throw SafetensorsError(
@@ -108,23 +110,42 @@ public struct ShardedTensors: Sendable {
         try Self.checkTotal(files)
         var places: [String: (file: Int, index: Int)] = [:]
         places.reserveCapacity(files.reduce(0) { $0 + $1.header.tensors.count })
+        // Where several files have a tensor, as where some shards lie over others, the index decides.
+        var owners: [String: String] = [:]
+        for entry in index?.map ?? [] { owners[entry.tensor] = entry.file }
         for (number, file) in files.enumerated() {
-            for (index, tensor) in file.header.tensors.enumerated() {
-                guard places.updateValue((number, index), forKey: tensor.name) == nil else {
+            for (position, tensor) in file.header.tensors.enumerated() {
+                guard let other = places[tensor.name] else {
+                    places[tensor.name] = (number, position)
+                    continue
+                }
+                guard let index, let owner = owners[tensor.name] else {
                     throw SafetensorsError(
-                        .malformed, file: file.path, tensor: tensor.name, message: "another file has it too")
+                        .malformed, file: file.path, tensor: tensor.name,
+                        message: "another file has it too, and no index says which counts")
+                }
+                if index.shards[number] == owner, index.shards[other.file] != owner {
+                    places[tensor.name] = (number, position)
                 }
             }
         }
+        var unneeded: [String] = []
+        var warnings = warnings
         if let index {
             var absent: [String] = []
-            var mapped: Set<String> = []
             for entry in index.map {
-                mapped.insert(entry.tensor)
-                if let place = places[entry.tensor], index.shards[place.file] == entry.file { continue }
-                absent.append(entry.tensor)
+                guard let place = places[entry.tensor] else {
+                    unneeded.append(entry.tensor)
+                    continue
+                }
+                if index.shards[place.file] != entry.file { absent.append(entry.tensor) }
             }
-            let extra = places.keys.filter { !mapped.contains($0) }.sorted(by: utf8Precedes)
+            if let first = unneeded.first {
+                warnings.append(
+                    "\(escaped(index.path)): \(unneeded.count) tensors that it names are in no file (\(escaped(first))"
+                        + (unneeded.count > 1 ? ", …)" : ")"))
+            }
+            let extra = places.keys.filter { owners[$0] == nil }.sorted(by: utf8Precedes)
             guard absent.isEmpty, extra.isEmpty else {
                 func list(_ names: [String]) -> String {
                     names.prefix(5).map(escaped).joined(separator: ", ") + (names.count > 5 ? ", …" : "")
@@ -142,6 +163,7 @@ public struct ShardedTensors: Sendable {
         self.files = files
         self.warnings = warnings
         self.places = places
+        absent = unneeded
     }
 
     /// What packed files claim is not bounded by their sizes, and must still have a sum, in bytes and in elements of less
@@ -159,8 +181,15 @@ public struct ShardedTensors: Sendable {
         }
     }
 
-    /// All tensors' names, file by file, in the order of their bytes.
-    public var names: [String] { files.flatMap { $0.header.tensors.map(\.name) } }
+    /// All tensors' names, file by file, in the order of their bytes; each once.
+    public var names: [String] { entries.map(\.info.name) }
+
+    /// The tensors that count with the files that hold them, file by file, in the order of their bytes.
+    package var entries: [(file: SafetensorsFile, info: TensorInfo)] {
+        files.enumerated().flatMap { number, file in
+            file.header.tensors.filter { places[$0.name]?.file == number }.map { (file, $0) }
+        }
+    }
 
     /// The tensor of that name and the file that holds it.
     public func lookup(_ name: String) -> (file: SafetensorsFile, info: TensorInfo)? {
@@ -168,7 +197,22 @@ public struct ShardedTensors: Sendable {
         return (files[place.file], files[place.file].header.tensors[place.index])
     }
 
-    private static func nothingToRead(_ path: String, _ names: [String]) -> SafetensorsError {
+    private static func nothingToRead(_ path: String, _ names: [String], _ suffix: String) -> SafetensorsError {
+        let shards = names.filter { $0.hasPrefix("model-") && $0.hasSuffix(suffix) }
+        if let first = shards.first {
+            return SafetensorsError(
+                .missing, file: path,
+                message: "there are \(shards.count) shards (\(escaped(first))\(shards.count > 1 ? ", …" : "")) and no "
+                    + "\(ShardIndex.fileName), which says what belongs to the model: download it too")
+        }
+        if names.contains("consolidated.safetensors") || names.contains("consolidated.00.pth") {
+            return SafetensorsError(
+                .missing, file: path,
+                message:
+                    "there are only consolidated weights, which is Mistral's own form (with params.json, and other "
+                    + "names of tensors): download model*.safetensors of the same repository, or convert them with "
+                    + "transformers' convert_mistral_weights_to_hf.py")
+        }
         if let pickle = names.first(where: { $0.hasPrefix("pytorch_model") && $0.contains(".bin") }) {
             return SafetensorsError(
                 .missing, file: path,

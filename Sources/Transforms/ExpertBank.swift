@@ -63,7 +63,10 @@ struct ExpertBank {
             self.places = places
             width = inner
             origins = places.map { place in
-                models[place.model].name + (place.expert.map { ", expert \($0)" } ?? "")
+                let model = models[place.model]
+                guard let expert = place.expert else { return model.name }
+                // An expert keeps the name of the model that it was first made of.
+                return model.expertOrigins[expert] ?? "\(model.name), expert \(expert)"
             }
         case .split(let parts):
             width = try chunks(parts)

@@ -102,6 +102,13 @@ public indirect enum MergeSetting: Sendable, Hashable {
         }
     }
 
+    /// The setting, or another where none of its filters fits.
+    func or(_ other: MergeSetting) -> MergeSetting {
+        guard case .filtered(let entries) = self, !entries.contains(where: { $0.filter == nil || $0.filter == "*" })
+        else { return self }
+        return .filtered(entries + [Filtered(filter: nil, setting: other)])
+    }
+
     /// The value for a tensor; nil where no filter fits.
     ///
     /// - Parameter depth: 0 for the first layer and what comes before it, 1 for the last and what follows it.

@@ -16,12 +16,20 @@ public struct MergeRecipe: Sendable {
     public var options = MergeOptions()
     /// A model for the shared expert.
     public var sharedExpert: String?
+    /// The chat template of the result; nil for the base's.
+    public private(set) var chatTemplate: ChatTemplateChoice?
+    /// How many layers each model must have, where the recipe says that it is of so many.
+    private var layerCount: Int?
+    /// The families that the result may be of; empty for any.
+    private var families: [String] = []
     /// What the reader of a recipe should know.
     public private(set) var notes: [String] = []
     /// The rows of routers that have to be measured before there is a merge; nil where `options.router` says all.
     public private(set) var measurement: RouterMeasurement?
     /// The standard deviation of the logits that measured rows give the means that they were made of.
     public var logitDeviation = 1.0
+    /// Domains that rows are measured on are the experts' in their order, whatever they are called.
+    public var takesDomainsInOrder = false
 
     public init(models: [String]) { self.models = models }
 
@@ -40,9 +48,11 @@ public struct MergeRecipe: Sendable {
             try readOwn(document)
         }
         // Paths in a recipe are relative to it where they are there.
-        let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
+        let folder = document.folder
         func resolved(_ path: String) -> String {
-            !path.hasPrefix("/") && !fileExists(path) && fileExists(folder + "/" + path) ? folder + "/" + path : path
+            if !path.hasPrefix("/"), !fileExists(path), fileExists(folder + "/" + path) { return folder + "/" + path }
+            guard let (model, adapter) = Self.parts(of: path) else { return path }
+            return resolved(model) + "+" + resolved(adapter)
         }
         models = models.map(resolved)
         base = base.map(resolved)
@@ -72,13 +82,56 @@ public struct MergeRecipe: Sendable {
             )
         }
         var options = options
-        let opened = try models.map { try Checkpoint(at: $0, adapterBase: base) }
-        if let sharedExpert { options.sharedExpert = try Checkpoint(at: sharedExpert) }
-        if let into { return try Checkpoint(at: into).adding(opened, options: options) }
-        let origin = try base.map { try Checkpoint(at: $0) }
-        return isDense
-            ? try Checkpoint.mergingDense(opened, base: origin, options: options)
-            : try Checkpoint.merging(opened, base: origin, options: options)
+        let opened = try models.map(open)
+        if let sharedExpert { options.sharedExpert = try open(sharedExpert) }
+        let origin = try base.map(open)
+        let all = [origin].compactMap { $0 } + opened
+        if let layerCount, let other = all.first(where: { $0.description.layerCount != layerCount }) {
+            throw CheckpointError(
+                .incompatible,
+                message: "the recipe's slice is of \(layerCount) layers, and \(other.name) has "
+                    + "\(other.description.layerCount): a slice of some layers is not supported, one of all is")
+        }
+        var result: Checkpoint
+        if let into {
+            result = try Checkpoint(at: into).adding(opened, options: options)
+        } else {
+            result =
+                isDense
+                ? try Checkpoint.mergingDense(opened, base: origin, options: options)
+                : try Checkpoint.merging(opened, base: origin, options: options)
+        }
+        let family = result.description.architecture.modelType
+        guard families.isEmpty || families.contains(family) else {
+            throw CheckpointError(
+                .incompatible,
+                message: "the recipe's architecture is \(families.joined(separator: " or ")), and the models become a "
+                    + "\(family)")
+        }
+        if let chatTemplate { result = try result.with(chatTemplate: chatTemplate, of: all) }
+        return result
+    }
+
+    /// Opens one of the models: a folder or a name in the cache, or with an adapter, as `MODEL+ADAPTER`.
+    package func open(_ path: String) throws -> Checkpoint {
+        if let (model, adapter) = Self.parts(of: path), (try? resolveModelPath(model)) != nil,
+            let folder = try? resolveModelPath(adapter)
+        {
+            guard fileExists(folder + "/adapter_config.json") else {
+                throw CheckpointError(
+                    .incompatible, file: path,
+                    message: "what follows the plus is an adapter, and \(escaped(adapter)) is none")
+            }
+            return try Checkpoint(at: adapter, adapterBase: model, named: models)
+        }
+        return try Checkpoint(at: path, adapterBase: path == base ? nil : base, named: models)
+    }
+
+    /// The parts of `MODEL+ADAPTER`; nil for a path that is there as it is, and for one without a plus.
+    private static func parts(of path: String) -> (model: String, adapter: String)? {
+        let parts = path.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, !fileExists(path) else { return nil }
+        return (parts[0], parts[1])
     }
 
     /// A sibling of the first model, named for all of them.
@@ -111,7 +164,8 @@ public struct MergeRecipe: Sendable {
     private mutating func readOwn(_ recipe: RecipeMapping) throws {
         try recipe.check(known: [
             "models", "base", "include-base", "into", "dense", "top-k", "target", "average", "parameters", "router",
-            "router-std", "vocab", "layout", "layers", "norm-topk", "scale", "dtype", "seed", "output",
+            "router-std", "domains-in-order", "vocab", "layout", "layers", "norm-topk", "scale", "dtype", "seed",
+            "output",
             "require-tokenizer",
         ])
         guard let entries = try recipe.list("models", short: "path"), !entries.isEmpty else {
@@ -172,6 +226,7 @@ public struct MergeRecipe: Sendable {
             guard value > 0 else { throw recipe.failure("router-std", "expected a number above 0") }
             logitDeviation = value
         }
+        takesDomainsInOrder = try recipe.bool("domains-in-order") ?? false
         options.dtype = try dtype(recipe, "dtype")
         guard let parameters = try recipe.mapping("parameters") else { return }
         try parameters.check(known: [
@@ -198,13 +253,27 @@ public struct MergeRecipe: Sendable {
     private mutating func readCommonSettings(
         _ parameters: RecipeMapping, selectTopK: String, iterations: String
     ) throws {
-        if let value = try parameters.setting("weight") { options.settings.weight = value }
-        if let value = try parameters.setting("density") { options.settings.density = value }
-        if let value = try parameters.setting("gamma") { options.settings.gamma = value }
-        if let value = try parameters.setting("epsilon") { options.settings.epsilon = value }
-        if let value = try parameters.setting("t") { options.settings.t = value }
-        if let value = try parameters.setting("lambda") { options.settings.lambda = value }
-        if let value = try parameters.setting(selectTopK) { options.settings.selectTopK = value }
+        if let value = try parameters.setting("weight") {
+            options.settings.weight = value.or(options.settings.weight)
+        }
+        if let value = try parameters.setting("density") {
+            options.settings.density = value.or(options.settings.density)
+        }
+        if let value = try parameters.setting("gamma") {
+            options.settings.gamma = value.or(options.settings.gamma)
+        }
+        if let value = try parameters.setting("epsilon") {
+            options.settings.epsilon = value.or(options.settings.epsilon)
+        }
+        if let value = try parameters.setting("t") {
+            options.settings.t = value.or(options.settings.t)
+        }
+        if let value = try parameters.setting("lambda") {
+            options.settings.lambda = value.or(options.settings.lambda)
+        }
+        if let value = try parameters.setting(selectTopK) {
+            options.settings.selectTopK = value.or(options.settings.selectTopK)
+        }
         if let value = try parameters.bool("normalize") { options.settings.normalises = value }
         if let value = try parameters.int(iterations) { options.settings.maximumIterations = max(value, 0) }
         if let value = try parameters.double("tol") { options.settings.tolerance = value }
@@ -234,14 +303,12 @@ public struct MergeRecipe: Sendable {
     // MARK: - mergekit's
 
     private mutating func readMergekitMoE(_ recipe: RecipeMapping) throws {
-        try recipe.check(known: [
-            "base_model", "experts", "gate_mode", "dtype", "experts_per_token", "shared_experts", "architecture",
-        ])
+        try recipe.check(known: Self.mergekitMoEKeys)
         base = try recipe.string("base_model")
         guard base != nil else { throw recipe.failure("base_model", "mergekit-moe needs a base model") }
         options.average = .base
         var prompts: [RouterPrompts] = []
-        let known = ["source_model", "positive_prompts", "negative_prompts", "noise_scale", "residual_scale"]
+        let known = Self.mergekitExpertKeys
         for entry in try recipe.list("experts") ?? [] {
             try entry.check(known: known)
             guard let path = try entry.string("source_model") else {
@@ -268,12 +335,8 @@ public struct MergeRecipe: Sendable {
         }
         options.topK = try recipe.int("experts_per_token") ?? min(2, models.count)
         options.dtype = try dtype(recipe, "dtype")
-        if let name = try recipe.string("architecture")?.lowercased() {
-            let targets = ["mixtral": "mixtral", "qwen3": "qwen3_moe", "qwen": "qwen2_moe"]
-            guard let target = targets.keys.sorted(by: >).first(where: { $0.hasPrefix(name) || name.hasPrefix($0) })
-            else { throw recipe.failure("architecture", "expected Mixtral, Qwen MoE or Qwen3 MoE") }
-            options.target = targets[target]
-        }
+        families = try Self.mergekitFamilies(recipe)
+        if families.count == 1 { options.target = families[0] }
         switch try recipe.string("gate_mode") ?? "hidden" {
         case "random":
             options.router = .random(std: 1)
@@ -293,23 +356,27 @@ public struct MergeRecipe: Sendable {
     }
 
     private mutating func readMergekit(_ recipe: RecipeMapping) throws {
-        for key in ["slices", "modules"] where recipe.has(key) {
-            throw recipe.failure(key, "stacking slices of layers is not supported; a list of models is")
-        }
-        if recipe.has("chat_template") {
-            throw recipe.failure("chat_template", "not supported: the base's chat template is carried over")
-        }
         try recipe.check(known: [
-            "merge_method", "models", "base_model", "parameters", "dtype", "out_dtype", "tokenizer_source", "tokenizer",
+            "merge_method", "models", "slices", "modules", "base_model", "parameters", "dtype", "out_dtype",
+            "tokenizer_source", "tokenizer", "chat_template",
         ])
+        if let text = try recipe.string("chat_template") {
+            guard let choice = try ChatTemplateChoice(text, folder: recipe.folder) else {
+                throw recipe.failure(
+                    "chat_template",
+                    "expected auto, \(ChatTemplateChoice.names.joined(separator: ", ")), a file, or a template")
+            }
+            chatTemplate = choice
+        }
+        let (entries, slice, layers) = try Self.mergekitEntries(recipe)
+        layerCount = layers
         isDense = true
         base = try recipe.string("base_model")
         options.average = try method(recipe, "merge_method") ?? .linear
         options.dtype = try dtype(recipe, "out_dtype") ?? dtype(recipe, "dtype")
         options.settings.density = .value(1)
         options.settings.headDepth = 0
-        for entry in try recipe.list("models", short: "model") ?? [] {
-            try entry.check(known: ["model", "parameters"])
+        for entry in entries {
             guard let path = try entry.string("model") else { throw entry.failure("model", "a model needs a path") }
             // In mergekit's lists the base may be named again; a task vector of its own would be zero.
             if path == base, options.average.needsBase { continue }
@@ -329,7 +396,8 @@ public struct MergeRecipe: Sendable {
             options.settings.weights = []
             options.settings.densities = []
         }
-        if let parameters = try recipe.mapping("parameters") {
+        // What a slice says goes before what is said of all.
+        for parameters in [try recipe.mapping("parameters"), try slice?.mapping("parameters")].compactMap({ $0 }) {
             try parameters.check(known: [
                 "weight", "density", "gamma", "epsilon", "t", "lambda", "normalize", "rescale", "int8_mask",
                 "select_topk", "max_iter", "tol", "filter_wise", "nuslerp_flatten", "nuslerp_row_wise",
@@ -349,12 +417,6 @@ public struct MergeRecipe: Sendable {
         // mergekit matches the L1 norm where the papers divide by the probability.
         let drops: [MergeMethod] = [.dareLinear, .dareTies, .della, .dellaLinear]
         if options.settings.rescaling == nil, drops.contains(options.average) { options.settings.rescaling = .l1 }
-        let source = try recipe.string("tokenizer_source") ?? recipe.mapping("tokenizer")?.string("source")
-        switch source {
-        case nil: break
-        case "union": options.vocabulary = .union
-        case "base": options.vocabulary = .base
-        default: throw recipe.failure("tokenizer_source", "expected union or base")
-        }
+        options.vocabulary = try Self.mergekitVocabulary(recipe)
     }
 }

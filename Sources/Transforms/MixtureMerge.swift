@@ -65,11 +65,18 @@ struct MixtureMerge {
 
     func run() throws -> Checkpoint {
         let rows = try RouterBuilder(options, target, experts: bank.count)
+        // One mixture by itself, such as one with an adapter, has routers that know its experts.
+        let own = combiner.models.count == 1 && options.router == MergeOptions().router ? combiner.models.first : nil
+        let kept = own?.isMixture == true ? own : nil
         var table: [Role: LazyTensor] = [:]
         var combined: [(role: Role, name: String)] = []
         for expected in try target.expectedTensors() {
             for (role, view) in expected.placements where table[role] == nil {
                 let isMoE = role.layer.map { target.moeLayers[$0] } ?? false
+                if let kept, isMoE, [.router, .routerBias, .routerCorrectionBias].contains(role.kind) {
+                    table[role] = kept.table[role]
+                    continue
+                }
                 switch role.kind {
                 case .router where isMoE:
                     table[role] = try rows.tensor(role, name: expected.name, dtype: bank.dtype)
@@ -108,11 +115,18 @@ struct MixtureMerge {
         step["experts"] = JSON(bank.count)
         step["top_k"] = JSON(try target.size("top_k"))
         step["experts_of"] = .array(bank.origins.map { .string($0) })
-        step["router"] = .string(rows.text)
+        step["router"] = kept == nil ? .string(rows.text) : "kept"
+        var warnings = combiner.warnings
+        let mixtures = combiner.models.filter(\.isMixture)
+        if kept == nil, !mixtures.isEmpty {
+            warnings.append(
+                "the routers of \(mixtures.map(\.name).joined(separator: ", ")) are not kept: all rows are new "
+                    + "(\(rows.text)), and have to be tuned (moe-tool finetune)")
+        }
         step["layout"] = .string(options.arrangement.text)
         return Checkpoint(
             description: target, table: table, sources: combiner.sources() + rows.files,
-            companions: combiner.companions, history: [step], warnings: combiner.warnings)
+            companions: combiner.companions, history: [step], warnings: warnings)
     }
 
     /// The network of the model that was named; its gate's row starts as the routers' do.

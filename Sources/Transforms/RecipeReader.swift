@@ -12,15 +12,7 @@ struct RecipeMapping {
 
     /// The document of a file.
     static func document(_ file: String) throws -> RecipeMapping {
-        let bytes = try PosixFile.contents(file, limit: 16 << 20)
-        let node: Node?
-        do {
-            node = try Yams.compose(yaml: String(decoding: bytes, as: UTF8.self))
-        } catch {
-            throw CheckpointError(.malformed, file: file, message: "not YAML: \(error)")
-        }
-        guard let node else { throw CheckpointError(.malformed, file: file, message: "the recipe is empty") }
-        return try RecipeMapping(node, file: file, path: "")
+        try RecipeMapping(YAMLDocument.node(file), file: file, path: "")
     }
 
     init(_ node: Node, file: String, path: String) throws {
@@ -49,11 +41,13 @@ struct RecipeMapping {
 
     var keys: [String] { order }
 
+    /// The folder that the file is in.
+    var folder: String { file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "." }
+
     /// `KIND:PATH` with the path taken from the recipe's folder where it is there and not here.
     func resolving(_ text: String) -> String {
         guard let colon = text.firstIndex(of: ":") else { return text }
         let path = String(text[text.index(after: colon)...])
-        let folder = file.contains("/") ? String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)]) : "."
         guard !path.hasPrefix("/"), !fileExists(path), fileExists(folder + "/" + path) else { return text }
         return text[...colon] + folder + "/" + path
     }
@@ -96,6 +90,14 @@ struct RecipeMapping {
         guard let node = members[key], node.null == nil else { return nil }
         guard let value = node.int else { throw failure(key, "expected a whole number") }
         return value
+    }
+
+    func ints(_ key: String) throws -> [Int]? {
+        guard let node = members[key], node.null == nil else { return nil }
+        guard let sequence = node.sequence, sequence.allSatisfy({ $0.int != nil }) else {
+            throw failure(key, "expected a list of whole numbers")
+        }
+        return sequence.compactMap(\.int)
     }
 
     func double(_ key: String) throws -> Double? {

@@ -80,10 +80,14 @@ public struct RouterPrompts: Sendable, Hashable {
     /// - Throws: `CheckpointError` for a file that is not so.
     public static func read(_ path: String) throws -> [RouterPrompts] {
         let document = try RecipeMapping.document(path)
+        try document.check(known: MergeRecipe.mergekitMoEKeys)
         guard let experts = try document.list("experts"), !experts.isEmpty else {
             throw document.failure("experts", "expected a list with positive_prompts for each expert")
         }
-        return try experts.map { try RouterPrompts($0) }
+        return try experts.map { expert in
+            try expert.check(known: MergeRecipe.mergekitExpertKeys)
+            return try RouterPrompts(expert)
+        }
     }
 
     init(_ entry: RecipeMapping) throws {

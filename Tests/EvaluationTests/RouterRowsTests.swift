@@ -31,6 +31,8 @@ struct RouterRowsTests {
     private func recipe(_ models: Int) -> MergeRecipe {
         var recipe = MergeRecipe(models: [String](repeating: model, count: models))
         recipe.options.average = .linear
+        // The models have one name, and the domains others.
+        recipe.takesDomainsInOrder = true
         return recipe
     }
 
@@ -66,7 +68,7 @@ struct RouterRowsTests {
         }
     }
 
-    @Test("Domains are given to the experts by the models' names where they have them")
+    @Test("Domains are given to the experts by the models' names, and otherwise refused")
     func names() throws {
         let second = try folder.copy(model, as: "a")
         for (name, text) in ["a": "Hello world, this is text. ", "m": "def f(x): return x + 1\n"] {
@@ -76,8 +78,12 @@ struct RouterRowsTests {
         let byName = try rows(recipe, "domain:a=\(folder.path)/a.txt,m=\(folder.path)/m.txt")
         let inOrder = try rows(recipe, "domain:m=\(folder.path)/m.txt,a=\(folder.path)/a.txt")
         #expect(byName == inOrder)
-        let others = try rows(recipe, "domain:x=\(folder.path)/a.txt,y=\(folder.path)/m.txt")
-        #expect(others != inOrder)
+        let others = "domain:x=\(folder.path)/a.txt,y=\(folder.path)/m.txt"
+        let error = #expect(throws: CheckpointError.self) { try rows(recipe, others) }
+        #expect(error?.description.contains("no expert came from a model named x") == true)
+        recipe.takesDomainsInOrder = true
+        #expect(try rows(recipe, others) != inOrder)
+        recipe.takesDomainsInOrder = false
         recipe.logitDeviation = 2
         let wide = try rows(recipe, "domain:m=\(folder.path)/m.txt,a=\(folder.path)/a.txt")
         for (a, b) in zip(wide[0] ?? [], inOrder[0] ?? []) { #expect(abs(a - 2 * b) < 1e-5) }

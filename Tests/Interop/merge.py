@@ -168,7 +168,7 @@ try:
         with torch.no_grad():
             expected = model(ids).logits
         out = adapter + "-merged"
-        run("convert", adapter, "-o", out, "-q")
+        run("merge", "--dense", adapter, "--base", base, "-o", out, "-q")
         check(f"LoRA, rslora {rslora}", close(logits(out, ids), expected))
 except ImportError:
     print("peft skipped: pip install peft")

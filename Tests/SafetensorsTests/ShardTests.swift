@@ -56,22 +56,47 @@ struct ShardTests {
         #expect(error.description.contains("one.safetensors, two.safetensors"))
     }
 
-    @Test("Index and shards must agree, in both directions")
+    @Test("What the files have beside the index is refused, what they lack is said")
     func disagreement() throws {
         try tensor("a", in: "one.safetensors")
         try index("{\"metadata\":{},\"weight_map\":{\"b\":\"one.safetensors\"}}")
-        let error = try #require(refusal())
-        #expect(error.description.contains("(b)"))
-        #expect(error.description.contains("(a)"))
+        #expect(try #require(refusal()).description.contains("(a)"))
+        try index("{\"metadata\":{},\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"one.safetensors\"}}")
+        let tensors = try ShardedTensors(opening: folder.path)
+        #expect(tensors.names == ["a"])
+        #expect(tensors.absent == ["b"])
+        #expect(tensors.warnings.contains { $0.contains("in no file (b)") })
+        try tensor("c", in: "two.safetensors")
+        try index("{\"metadata\":{},\"weight_map\":{\"a\":\"two.safetensors\",\"c\":\"one.safetensors\"}}")
+        #expect(try #require(refusal()).description.contains("not in the file it names (a, c)"))
     }
 
-    @Test("The same tensor in two shards is refused")
-    func twice() throws {
-        try tensor("a", in: "one.safetensors")
-        try writeSafetensors(
-            [("a", .u8, try Shape([1]), [1]), ("b", .u8, try Shape([1]), [1])], to: folder.path + "/two.safetensors")
-        try index("{\"metadata\":{},\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\"}}")
-        #expect(refusal()?.description.contains("another file has it too") == true)
+    @Test("Where two shards have a tensor, the index decides", arguments: ["one", "two"])
+    func overlay(_ owner: String) throws {
+        for (file, value) in [("one", UInt8(1)), ("two", 2), ("three", 3)] {
+            try writeSafetensors(
+                [("a", .u8, try Shape([1]), [value]), (file, .u8, try Shape([1]), [9])],
+                to: folder.path + "/\(file).safetensors")
+        }
+        let rest = ["one", "two", "three"].map { "\"\($0)\":\"\($0).safetensors\"" }.joined(separator: ",")
+        try index("{\"metadata\":{},\"weight_map\":{\"a\":\"\(owner).safetensors\",\(rest)}}")
+        let tensors = try ShardedTensors(opening: folder.path)
+        let (file, _) = try #require(tensors.lookup("a"))
+        #expect(try file.bytes("a") == [owner == "one" ? 1 : 2])
+        #expect(tensors.names.sorted() == ["a", "one", "three", "two"])
+        #expect(tensors.entries.count == 4)
+    }
+
+    @Test("Shards without an index, and Mistral's own form, have words of their own")
+    func withoutIndex() throws {
+        try tensor("a", in: "model-00001-of-00002.safetensors")
+        try tensor("a", in: "model-00002-of-00002.safetensors")
+        #expect(refusal()?.description.contains("2 shards (model-00001-of-00002.safetensors, …) and no") == true)
+        for name in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+            try PosixFile.unlink(folder.path + "/" + name)
+        }
+        try tensor("layers.0.attention.wq.weight", in: "consolidated.safetensors")
+        #expect(refusal()?.description.contains("Mistral's own form") == true)
     }
 
     @Test("Stray weights are refused, since readers do not agree on them")

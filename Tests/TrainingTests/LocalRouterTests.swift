@@ -21,7 +21,7 @@ import Training
         var options = TrainingOptions()
         options.schedule = LearningRateSchedule(shape: .constant, peak: 0.02, steps: steps)
         options.optimizer.weightDecay = 0
-        let learner = try LocalRouterTraining(decoder, target, options)
+        let learner = try LocalRouterTraining(decoder, target, domainExperts: [0, 1, 2, 3], options)
         let ids = tokens
         let batch = MicroBatch(TokenBatch(ids: ids, length: 24), domains: [0, 1, 2, 3])
         var losses: [Double] = []
@@ -36,7 +36,7 @@ import Training
         #expect(last < 0.7 * 1.3863, "\(losses)")
         // The rows that are written are those that were learned: begun again, they are no worse.
         let decoder = try Decoder(result, workers: Workers(threads: 1))
-        let again = try LocalRouterTraining(decoder, .domain, TrainingOptions())
+        let again = try LocalRouterTraining(decoder, .domain, domainExperts: [0, 1, 2, 3], TrainingOptions())
         let ids = tokens
         let step = try again.step([MicroBatch(TokenBatch(ids: ids, length: 24), domains: [0, 1, 2, 3])])
         #expect(step.loss <= last + 0.02)
@@ -49,7 +49,7 @@ import Training
 
     @Test func moreDomainsThanExpertsAreRefused() throws {
         let decoder = try Decoder(Checkpoint(at: Fixtures.model("mixtral")), workers: Workers(threads: 1))
-        let learner = try LocalRouterTraining(decoder, .domain, TrainingOptions())
+        let learner = try LocalRouterTraining(decoder, .domain, domainExperts: [0, 1, 2, 3], TrainingOptions())
         let batch = MicroBatch(TokenBatch(ids: [1, 2, 3, 4], length: 2), domains: [0, 7])
         #expect(throws: CheckpointError.self) { try learner.step([batch]) }
     }

@@ -189,7 +189,7 @@ struct MergeTests {
                 (module + ".lora_A.weight", .f32, try Shape([2, 32]), a.withUnsafeBytes { Array($0) }),
                 (module + ".lora_B.weight", .f32, try Shape([48, 2]), b.withUnsafeBytes { Array($0) }),
             ], to: adapter + "/adapter_model.safetensors")
-        let path = try await write(Checkpoint(at: adapter))
+        let path = try await write(Checkpoint(at: adapter, adapterBase: base))
         let name = "model.layers.1.mlp.up_proj.weight"
         let old = try folder.floats(base, name)
         let scale = stabilised ? 6 / 2.0.squareRoot() : 3

@@ -114,7 +114,7 @@ struct RecipeTests {
         #expect(try refusal("- a").message.contains("mapping"))
         #expect(try refusal("models: [a]\nmodels: [b]").code != .internalFailure)
         #expect(try refusal("base_model: a\nexperts: [{source: b}]").message.contains("did you mean source_model?"))
-        #expect(try refusal("merge_method: linear\nslices: []").message.contains("not supported"))
+        #expect(try refusal("merge_method: linear\nslices: []").message.contains("one slice over all layers"))
         let hidden = try recipe("base_model: a\nexperts: [{source_model: b, positive_prompts: [x]}]")
         let error = try #require(throws: CheckpointError.self) { try hidden.merged() }
         #expect(error.code == .usage)

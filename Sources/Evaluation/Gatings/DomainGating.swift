@@ -4,17 +4,16 @@ import Numerics
 /// All tokens of a domain go to its own expert (DEMix, Gururangan et al. 2021, 2108.05036).
 final class DomainGating: BatchGating {
     private let scale: Float
-    private let always: Int?
-    private var expert: Int32
+    private let experts: [Int]
+    private var expert: Int32 = 0
 
-    /// - Parameter always: the expert of all domains; nil for each one's own.
-    init(scale: Float, always: Int? = nil) {
+    /// - Parameter experts: the own expert of each domain.
+    init(scale: Float, experts: [Int]) {
         self.scale = scale
-        self.always = always
-        expert = Int32(always ?? 0)
+        self.experts = experts
     }
 
-    func begins(_ context: BatchContext) { expert = Int32(always ?? context.domain) }
+    func begins(_ context: BatchContext) { expert = Int32(experts[context.domain]) }
 
     func decide(_ context: GatingContext, _ workers: Workers) -> GatingOutcome {
         .routed(

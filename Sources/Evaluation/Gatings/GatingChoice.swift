@@ -89,7 +89,7 @@ package enum GatingChoice: Sendable, Hashable {
             "each expert takes the n c / E tokens of a window that its probability is highest for (c = "
                 + "\(numberText(capacity))): not causal, later tokens decide about earlier ones"
         case .hash: "each token id has experts of its own, drawn by the seed, with equal gates"
-        case .domain: "each domain's tokens go to its own expert, in the order of the domains"
+        case .domain: "each domain's tokens go to its own expert"
         case .domainPosterior:
             "the predictions of each expert alone, mixed by the posterior of each over the window so far"
         case .smear:
@@ -101,9 +101,10 @@ package enum GatingChoice: Sendable, Hashable {
         }
     }
 
-    /// - Throws: `CheckpointError` of `.incompatible` where the mixture or the domains do not fit it.
+    /// - Parameter domainExperts: the own expert of each domain, for `domain`.
+    /// - Throws: `CheckpointError` of `.incompatible` where the mixture does not fit it.
     package func gating(
-        _ mixture: DecoderConfiguration.Mixture, topK: Int, domains: Int, seed: UInt64
+        _ mixture: DecoderConfiguration.Mixture, topK: Int, domainExperts: [Int] = [], seed: UInt64
     ) throws -> (any BatchGating)? {
         let (distribution, scale) = (GateDistribution(mixture.router), mixture.router.scale)
         switch self {
@@ -121,21 +122,9 @@ package enum GatingChoice: Sendable, Hashable {
             return ExpertChoiceGating(distribution: distribution, scale: scale, capacity: capacity)
         case .hash: return HashGating(experts: mixture.experts, topK: topK, scale: scale, seed: seed)
         case .domain:
-            try Self.checkDomains(domains, experts: mixture.experts)
-            return DomainGating(scale: scale)
+            return DomainGating(scale: scale, experts: domainExperts)
         case .smear: return MergedGating(distribution: distribution, scale: scale, segment: nil)
         case .lory(let segment): return MergedGating(distribution: distribution, scale: scale, segment: segment)
-        }
-    }
-
-    /// - Throws: `CheckpointError` unless each domain has an expert of its own.
-    static func checkDomains(_ domains: Int, experts: Int) throws {
-        guard domains == experts else {
-            throw CheckpointError(
-                .incompatible,
-                message:
-                    "--gating domain: each domain has an expert of its own, in their order, and there are \(domains) "
-                    + "domains and \(experts) experts")
         }
     }
 }

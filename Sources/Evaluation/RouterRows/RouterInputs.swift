@@ -47,12 +47,12 @@ package struct RouterInputs {
     /// Routers' rows along what routers see of each domain's text.
     ///
     /// - Parameters:
-    ///   - sources: a domain for each expert, in the experts' order.
+    ///   - sources: a domain for each expert, in the experts' order: `DomainExperts.ordered`.
     ///   - options: with the most tokens that are read of each.
     ///   - deviation: the standard deviation of the logits of the domains' means.
     ///   - progress: told the domain that is being read, and asked whether to go on.
     /// - Returns: `[experts, hidden]` by mixture layer, row by row.
-    /// - Throws: `CheckpointError` where the domains are not as many as the experts; as `WindowReader` for the text.
+    /// - Throws: as `WindowReader` for the text.
     package func domainRows(
         _ sources: [DataSource], length: Int, options: DataOptions, encoder: TextEncoder, tokensAtOnce: Int,
         deviation: Double, progress: (_ domain: String) throws -> Void = { _ in }
@@ -60,11 +60,7 @@ package struct RouterInputs {
         let experts = decoder.configuration.mixture?.experts ?? 0
         guard sources.count == experts else {
             throw CheckpointError(
-                .usage,
-                message:
-                    "routers along domains: there are \(sources.count) domains "
-                    + "(\(sources.map { escaped($0.name) }.joined(separator: ", "))) and \(experts) experts: give one "
-                    + "for each, in the experts' order")
+                .internalFailure, message: "\(sources.count) domains are to give rows for \(experts) experts")
         }
         var means: [Int: [[Double]]] = [:]
         for source in sources {

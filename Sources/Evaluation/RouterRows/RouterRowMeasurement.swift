@@ -92,7 +92,7 @@ package struct RouterRowMeasurement {
         let hasShared = prompts.count == experts + 1 && recipe.sharedExpert != nil
         try check(prompts, count: experts + (hasShared ? 1 : 0), "are merged")
         guard let path = recipe.base ?? recipe.models.first else { return Rows() }
-        let states = try PromptStates(Checkpoint(at: path), workers: workers, memory: memory)
+        let states = try PromptStates(recipe.open(path), workers: workers, memory: memory)
         var byLayer: [Int: [Float]] = [:]
         if mode == .cheapEmbed {
             let all = RouterValues.mergekitCheapEmbed(
@@ -166,23 +166,21 @@ package struct RouterRowMeasurement {
 
     private func domainRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
         try RouterInputs(Decoder(merged, workers: workers, memory: memory)).domainRows(
-            ordered(DataSource.parse(data)), length: length(merged), options: limited,
+            domainExperts(merged, "domain").ordered(DataSource.parse(data)), length: length(merged), options: limited,
             encoder: TextEncoder(for: merged, bytes: takesBytes), tokensAtOnce: Self.tokensPerBatch,
             deviation: recipe.logitDeviation, progress: progress)
     }
 
-    /// Domains in the order of the models where they have the models' names; else as they are.
-    private func ordered(_ sources: [DataSource]) -> [DataSource] {
-        let names = (recipe.models + (recipe.options.includesBase ? [recipe.base].compactMap { $0 } : [])).map { path in
-            path.split(separator: "/").filter { $0 != "." }.last.map(String.init) ?? path
-        }
-        guard names.count == sources.count, Set(names) == Set(sources.map(\.name)) else { return sources }
-        return names.compactMap { name in sources.first { $0.name == name } }
+    private func domainExperts(_ merged: Checkpoint, _ name: String) -> DomainExperts {
+        DomainExperts(merged, for: "--router \(name)", isInOrder: recipe.takesDomainsInOrder)
     }
 
     private func centroidRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
         let experts = try merged.description.size("experts")
-        let sources = ordered(try DataSource.parse(data))
+        // Any text will do; where it is the experts' domains, each gets its own one's cluster.
+        let parsed = try DataSource.parse(data)
+        let matched = try? domainExperts(merged, "centroids").ordered(parsed)
+        let sources = matched ?? parsed
         let decoder = try Decoder(merged, workers: workers, memory: memory)
         let inputs = try RouterInputs(decoder)
         let encoder = try TextEncoder(for: merged, bytes: takesBytes)
@@ -207,7 +205,7 @@ package struct RouterRowMeasurement {
             let (centres, members) = RouterValues.balancedCentres(
                 rows.map { $0.map(Double.init) }, count: experts)
             var order = Array(0..<experts)
-            if sources.count == experts { order = assignment(members, ends, experts) }
+            if matched != nil { order = assignment(members, ends, experts) }
             result[layer] = RouterValues.domain(
                 means: order.map { centres[$0] }, logitStandardDeviation: recipe.logitDeviation)
         }

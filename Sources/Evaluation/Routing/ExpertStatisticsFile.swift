@@ -25,7 +25,7 @@ package import Transforms
 ///
 /// Means over no tokens are 0. With `--fisher` there is also an F32 tensor for each of the experts' tensors, under its name
 /// in the checkpoint (one tensor an expert) and of its shape: the mean over windows of the squared gradient of the log
-/// likelihood. The file's metadata name the `domains` (a JSON array), `experts`, `top_k` and `layers`.
+/// likelihood. The file's metadata name the `domains` and `expert_names` (JSON arrays), `experts`, `top_k` and `layers`.
 package struct ExpertStatisticsFile: Sendable {
     package let path: String
     /// The domains that the text was of.

@@ -8,6 +8,7 @@ extension RoutingStatistics {
     package func file(layerCount: Int) throws -> TensorFile {
         var file = TensorFile()
         file.metadata["domains"] = JSON.array(domains.map { .string($0) }).serialized()
+        file.metadata["expert_names"] = JSON.array(labels.map { .string($0) }).serialized()
         file.metadata["experts"] = "\(experts)"
         file.metadata["top_k"] = "\(topK)"
         file.metadata["layers"] = "\(layerCount)"

@@ -22,7 +22,8 @@ extension RoutingStatistics {
             return .object(object)
         }
         return .object([
-            "experts": JSON(experts), "top_k": JSON(topK), "chance": JSON(Double(topK) / Double(experts)),
+            "experts": JSON(experts), "expert_names": .array(labels.map { .string($0) }), "top_k": JSON(topK),
+            "chance": JSON(Double(topK) / Double(experts)),
             "layers": .array(parts),
         ])
     }

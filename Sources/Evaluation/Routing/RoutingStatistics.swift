@@ -32,6 +32,8 @@ package final class RoutingStatistics: ForwardObserver {
 
     package let domains: [String]
     package let experts: Int
+    /// What each expert is called: the model that it came from, or its number.
+    package let labels: [String]
     package let topK: Int
     /// The factor of the family on gates.
     package let gateScale: Double
@@ -48,17 +50,19 @@ package final class RoutingStatistics: ForwardObserver {
 
     /// - Parameters:
     ///   - domains: names, at least one.
+    ///   - labels: what the experts are called; their numbers where there are none.
     ///   - measuresOutputs: also sum what the experts give, for `ExpertStatisticsFile`.
     /// - Returns: nil for a dense model.
     package init?(
-        _ configuration: DecoderConfiguration, topK: Int? = nil, domains: [String], measuresOutputs: Bool = false,
-        _ workers: Workers
+        _ configuration: DecoderConfiguration, topK: Int? = nil, domains: [String], labels: [String] = [],
+        measuresOutputs: Bool = false, _ workers: Workers
     ) {
         guard let mixture = configuration.mixture, !domains.isEmpty else { return nil }
         self.domains = domains
         self.measuresOutputs = measuresOutputs
         self.workers = workers
         experts = mixture.experts
+        self.labels = labels.count == mixture.experts ? labels : (0..<mixture.experts).map(String.init)
         self.topK = topK ?? mixture.topK
         // A factor of 0 leaves no gates to speak of.
         gateScale = mixture.router.scale == 0 ? 1 : Double(mixture.router.scale)

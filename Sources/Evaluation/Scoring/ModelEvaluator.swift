@@ -23,6 +23,8 @@ package struct ModelEvaluator {
     package var gating: GatingChoice?
     /// The seed of gatings that draw.
     package var seed: UInt64 = 0
+    /// The first domain is the first expert's, and so on, whatever they are called.
+    package var takesDomainsInOrder = false
     /// Tokens that go through the model at once; at least one window does.
     package var batchTokens = 4096
     /// Sum what experts give as well, for `ExpertStatisticsFile`.
@@ -43,13 +45,13 @@ package struct ModelEvaluator {
 
     /// - Throws: `CheckpointError`: `.incompatible` for a gating that the model or the domains do not fit, `.cancelled`.
     package func evaluate(_ texts: [DomainText], name: String) throws -> Result {
-        let scorers = try makeScorers(domains: texts.count)
+        let scorers = makeScorers(domains: texts.count)
         let statistics =
             scorers.isEmpty
             ? RoutingStatistics(
-                decoder.configuration, topK: slots, domains: texts.map(\.name), measuresOutputs: measuresOutputs,
-                decoder.workers) : nil
-        let gating = try scorers.isEmpty ? makeGating(gating, domains: texts.count) : nil
+                decoder.configuration, topK: slots, domains: texts.map(\.name),
+                labels: decoder.checkpoint.expertLabels, measuresOutputs: measuresOutputs, decoder.workers) : nil
+        let gating = try scorers.isEmpty ? makeGating(gating, domains: texts.map(\.name)) : nil
         var scores: [DomainScore] = []
         var kept: [[Float]] = []
         let total = texts.reduce(0) { $0 + $1.tokens }
@@ -97,17 +99,21 @@ package struct ModelEvaluator {
     }
 
     /// The gatings whose predictions are mixed; empty for one pass.
-    private func makeScorers(domains: Int) throws -> [any BatchGating] {
+    private func makeScorers(domains: Int) -> [any BatchGating] {
         guard case .domainPosterior = gating, let mixture = decoder.configuration.mixture else { return [] }
-        try GatingChoice.checkDomains(domains, experts: mixture.experts)
+        // Each expert scores all domains: which is whose does not matter.
         return (0..<mixture.experts).map { expert in
-            DomainGating(scale: mixture.router.scale, always: expert)
+            DomainGating(scale: mixture.router.scale, experts: [Int](repeating: expert, count: domains))
         }
     }
 
-    private func makeGating(_ choice: GatingChoice?, domains: Int) throws -> (any BatchGating)? {
+    private func makeGating(_ choice: GatingChoice?, domains: [String]) throws -> (any BatchGating)? {
         guard let choice, let mixture = decoder.configuration.mixture else { return nil }
-        return try choice.gating(mixture, topK: decoder.topK, domains: domains, seed: seed)
+        let own =
+            choice == .domain
+            ? try DomainExperts(decoder.checkpoint, for: "--gating domain", isInOrder: takesDomainsInOrder)
+                .experts(of: domains, needsAll: false) : []
+        return try choice.gating(mixture, topK: decoder.topK, domainExperts: own, seed: seed)
     }
 
     private func checkCancelled() throws {

@@ -38,7 +38,9 @@ package struct HeldOut {
         for (index, name) in routing.domains.enumerated() {
             shares[name] = .array(layers.map { Self.shares($0.domains[index].routed) })
         }
-        return (losses, ["expert_share": .object(shares)])
+        return (
+            losses, ["experts": .array(routing.labels.map { .string($0) }), "expert_share": .object(shares)]
+        )
     }
 
     /// The share of a layer's slots that each expert has.

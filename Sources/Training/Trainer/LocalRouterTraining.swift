@@ -10,8 +10,7 @@ package import Numerics
 package final class LocalRouterTraining {
     /// What a router learns.
     package enum Target: String, Sendable, CaseIterable {
-        /// To send a domain's tokens to its own expert, the experts being the domains' in their order: cross-entropy of
-        /// the softmax of its logits.
+        /// To send a domain's tokens to its own expert: cross-entropy of the softmax of its logits.
         case domain
         /// To choose and weigh experts so that they give what all of them together give: the squared error of the layer's
         /// output against the mean of all experts' outputs, over the mean square of that.
@@ -23,6 +22,7 @@ package final class LocalRouterTraining {
 
     private let decoder: Decoder
     private let target: Target
+    private let domainExperts: [Int]
     private let options: TrainingOptions
     private let rule: RouterRule
     private var optimizers: [Int: AdamW] = [:]
@@ -30,13 +30,17 @@ package final class LocalRouterTraining {
     private var biases: [Int: Matrix] = [:]
     private var step = 0
 
+    /// - Parameter domainExperts: the own expert of each domain of the batches, for `domain`.
     /// - Throws: `CheckpointError` for a dense model.
-    package init(_ decoder: Decoder, _ target: Target, _ options: TrainingOptions) throws {
+    package init(
+        _ decoder: Decoder, _ target: Target, domainExperts: [Int] = [], _ options: TrainingOptions
+    ) throws {
         guard let mixture = decoder.configuration.mixture else {
             throw CheckpointError(.usage, message: "\(decoder.checkpoint.name) is dense, and has no routers")
         }
         self.decoder = decoder
         self.target = target
+        self.domainExperts = domainExperts
         self.options = options
         rule = RouterRule(mixture.router, topK: decoder.topK)
         for layer in decoder.configuration.moeLayers.indices where decoder.configuration.moeLayers[layer] {
@@ -53,21 +57,24 @@ package final class LocalRouterTraining {
     /// Makes a step of every router.
     ///
     /// - Returns: the mean over layers of what they minimise, before the update.
-    /// - Throws: `CheckpointError` where there are not as many domains as experts, or a loss is not finite.
+    /// - Throws: `CheckpointError` where a batch's domain has no expert, or a loss is not finite.
     package func step(_ parts: [MicroBatch]) throws -> StepMetrics {
         let started = monotonicSeconds()
         for gradient in gradients.values { gradient.values.update(repeating: 0, count: gradient.count) }
         var (loss, tokens, squares) = (0.0, 0, 0.0)
         for part in parts {
-            let domains = part.domains.flatMap { [Int](repeating: $0, count: part.batch.length) }
+            var own: [Int] = []
             if target == .domain {
-                guard !domains.isEmpty, (domains.max() ?? 0) < decoder.configuration.mixture?.experts ?? 0 else {
+                let known = part.domains.filter(domainExperts.indices.contains)
+                guard !known.isEmpty, known.count == part.domains.count else {
                     throw CheckpointError(
-                        .usage, message: "--local domain needs as many domains as experts, in the experts' order")
+                        .usage,
+                        message: "--local domain: a batch is of a domain that has no expert of its own")
                 }
+                own = known.flatMap { [Int](repeating: domainExperts[$0], count: part.batch.length) }
             }
             let observer = Observer { record in
-                loss += self.add(record, domains, share: 1 / Double(parts.count))
+                loss += self.add(record, own, share: 1 / Double(parts.count))
             }
             try RouterInputs(decoder).run(part.batch, observer)
             tokens += part.batch.ids.count
@@ -92,7 +99,7 @@ package final class LocalRouterTraining {
     }
 
     /// Adds a layer's gradient, and gives its loss.
-    private func add(_ record: MixtureRecord, _ domains: [Int], share: Double) -> Double {
+    private func add(_ record: MixtureRecord, _ experts: [Int], share: Double) -> Double {
         guard let weight = weights[record.layer], let gradient = gradients[record.layer] else { return 0 }
         let workers = decoder.workers
         let logits = Matrix(rows: record.input.rows, columns: weight.rows)
@@ -102,20 +109,20 @@ package final class LocalRouterTraining {
         }
         let (loss, slope) =
             target == .domain
-            ? domainLoss(logits, domains, share: share) : reconstructionLoss(record, logits, share: share)
+            ? domainLoss(logits, experts, share: share) : reconstructionLoss(record, logits, share: share)
         workers.multiply(slope.span, record.input.span, .first, into: gradient.span, beta: 1)
         return loss
     }
 
-    private func domainLoss(_ logits: Matrix, _ domains: [Int], share: Double) -> (Double, Matrix) {
+    private func domainLoss(_ logits: Matrix, _ experts: [Int], share: Double) -> (Double, Matrix) {
         let scale = Float(share / Double(max(logits.rows, 1)))
         var loss = 0.0
         for row in 0..<logits.rows {
             let values = logits.row(row)
             let sum = ctransformer_logsumexp(values, logits.columns)
-            loss += Double(sum - values[domains[row]])
+            loss += Double(sum - values[experts[row]])
             ctransformer_exp_shifted(values, logits.columns, sum, scale)
-            values[domains[row]] -= scale
+            values[experts[row]] -= scale
         }
         return (loss * share / Double(max(logits.rows, 1)), logits)
     }
