@@ -18,6 +18,15 @@ extension Architecture {
             symbols[name] = try DimensionExpression(parser.string(expressions[name], name))
         }
         self.symbols = symbols
+        var adjusted: [String: (condition: String, value: DimensionExpression)] = [:]
+        let rules = object["adjusted"]?.object ?? JSONObject()
+        for name in rules.keys {
+            let rule = rules[name]?.object
+            adjusted[name] = (
+                try parser.string(rule?["when"], name), try DimensionExpression(parser.string(rule?["is"], name))
+            )
+        }
+        adjustedSymbols = adjusted
         tensors = try (object["tensors"]?.array ?? []).map { try parser.tensor($0) }
         let layouts = object["experts"]?.object ?? JSONObject()
         expertLayouts = try layouts.keys.map { name in
@@ -28,6 +37,7 @@ extension Architecture {
             firstDense: keys?["firstDense"]?.string, step: keys?["step"]?.string, dense: keys?["dense"]?.string,
             frequency: keys?["frequency"]?.string, last: keys?["last"]?.string, types: keys?["types"]?.string,
             listed: keys?["listed"]?.string, when: keys?["when"]?.string)
+        mixerKeys = try object["mixers"].map { try parser.mixers($0) }
         router = try object["router"].map { try parser.router($0) }
         let activation = try parser.object(object["activation"], "activation")
         self.activation = (
@@ -94,11 +104,30 @@ private struct ArchitectureParser {
         guard let layers = TensorTemplate.Layers(rawValue: object["layers"]?.string ?? "all") else {
             throw failure(name)
         }
+        let mixer = object["mixer"]?.string
+        guard mixer == nil || mixer.flatMap({ MixerKind(rawValue: $0) }) != nil else { throw failure(name) }
         return TensorTemplate(
             name: name, shape: try strings(object["shape"], name).map { try DimensionExpression($0) }, parts: parts,
-            condition: object["when"]?.string, layers: layers, isStacked: object["stacked"]?.bool ?? false,
+            condition: object["when"]?.string, layers: layers,
+            mixer: mixer.flatMap { MixerKind(rawValue: $0) }, isStacked: object["stacked"]?.bool ?? false,
             isTransposed: object["transposed"]?.bool ?? false, isInterleaved: object["interleaved"]?.bool ?? false,
             isOptional: object["optional"]?.bool ?? false, keepsF32: object["keepsF32"]?.bool ?? false)
+    }
+
+    func mixers(_ value: JSON) throws -> MixerKeys {
+        let object = try object(value, "mixers")
+        let names = try self.object(object["kinds"], "mixers.kinds")
+        let kinds = try names.keys.map { name in
+            guard let kind = names[name]?.string.flatMap({ MixerKeys.Kind(rawValue: $0) }) else {
+                throw failure("mixers.kinds")
+            }
+            return (name, kind)
+        }
+        return MixerKeys(
+            key: try string(object["key"], "mixers.key"), kinds: kinds,
+            otherwise: object["otherwise"]?.string.flatMap { MixerKeys.Kind(rawValue: $0) },
+            listed: object["listed"]?.string, interval: object["interval"]?.string,
+            pattern: object["pattern"]?.object, isAlone: object["alone"]?.bool ?? false)
     }
 
     func router(_ value: JSON) throws -> Architecture.Router {
@@ -111,6 +140,6 @@ private struct ArchitectureParser {
             renormalization: try string(object["renormalize"], "router.renormalize"),
             scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string,
             gatesInput: object["gatesInput"]?.bool ?? false,
-            leastSumKey: object["leastSum"]?.string)
+            leastSumKey: object["leastSum"]?.string, sumOffset: object["sumOffset"]?.double ?? 1e-20)
     }
 }

@@ -22,10 +22,14 @@ package struct Architecture: Sendable {
     package let computation: JSONObject
 
     let symbols: [String: DimensionExpression]
+    /// What some symbols are instead where a condition holds.
+    let adjustedSymbols: [String: (condition: String, value: DimensionExpression)]
     let tensors: [TensorTemplate]
     let expertLayouts: [(name: String, tensors: [TensorTemplate])]
     /// The keys that say which layers are mixtures.
     package let layerKeys: MoELayerKeys
+    /// Where the configuration says what mixes the tokens of each layer; nil where attention does in all.
+    let mixerKeys: MixerKeys?
     /// The keys that name the activation, and its names that are known.
     package let activation: (keys: [String], supported: [String])
     let ignored: [String]
@@ -68,6 +72,8 @@ package struct Architecture: Sendable {
         package let gatesInput: Bool
         /// The configuration key of the least that selected gates are divided by.
         package let leastSumKey: String?
+        /// What is added to the sum that they are divided by.
+        package let sumOffset: Double
 
         /// Whether the selected gates sum to one whatever the configuration says.
         package var alwaysRenormalizes: Bool { selectsBeforeScoring || renormalization == "always" }
@@ -121,6 +127,8 @@ struct TensorTemplate: Sendable {
     /// A configuration key that must be set, or with `!` must not be.
     let condition: String?
     let layers: Layers
+    /// Only layers whose tokens are mixed so have it; nil for all.
+    let mixer: MixerKind?
     /// The first dimension is the expert.
     let isStacked: Bool
     /// Stored as `[in, out]`.

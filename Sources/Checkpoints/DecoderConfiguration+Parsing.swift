@@ -12,6 +12,11 @@ extension DecoderConfiguration {
         hidden = try reader.size("hidden")
         vocabulary = try reader.size("vocab")
         moeLayers = description.moeLayers
+        mixers = description.mixers
+        hasNetwork = description.hasNetwork
+        convolution = mixers.contains(.convolution) ? try reader.shortConvolution() : nil
+        delta = mixers.contains(.delta) ? try reader.deltaNet() : nil
+        mamba = mixers.contains(.mamba) ? try reader.mamba() : nil
         norm = try reader.norm()
         attention = try reader.attention(layers: layers)
         activation = try reader.activation()
@@ -109,14 +114,17 @@ package struct ConfigurationReader {
             guard limit > 0 else { throw failure(.malformed, "the limit of the activation must be positive") }
             return .clampedSwiGLU(alpha: Float(alpha), limit: Float(limit))
         }
+        if rules["activation"]?.object?["kind"]?.string == "silu" { return .silu }
         for key in description.architecture.activation.keys {
             switch try description.config.value(key, description.architecture)?.string {
             case "silu", "swish": return .silu
             case "gelu_pytorch_tanh": return .geluTanh
+            case "relu2": return .squaredReLU
             default: continue
             }
         }
-        throw failure(.uncomputed, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh")
+        throw failure(
+            .uncomputed, "the activation is not one that moe-tool computes: silu, gelu_pytorch_tanh, relu2")
     }
 
     package func attention(layers: Int) throws -> Attention {
@@ -155,6 +163,7 @@ package struct ConfigurationReader {
             softcap: try cap("attentionSoftcap"), windows: types.map(\.window), chunks: types.map(\.chunk),
             clip: try cap("clip"), normalizesAfterRotation: rules["queryKeyNorm"]?.string == "after-rotation",
             weightlessNorms: rotaryOfLayer.map { weightless == true && rotaries[$0].dimension > 0 },
+            gatesInsideQuery: rules["outputGate"]?.string == "inside-q",
             rotaries: rotaries, rotaryOfLayer: rotaryOfLayer)
     }
 
@@ -199,7 +208,8 @@ package struct ConfigurationReader {
         let scale = try rule.scaleKey.flatMap { try number($0) } ?? 1
         return Router(
             score: score, renormalizes: renormalizes, gatesInput: rule.gatesInput,
-            leastSum: Float(try rule.leastSumKey.flatMap { try number($0) } ?? 0), scale: Float(scale),
+            leastSum: Float(try rule.leastSumKey.flatMap { try number($0) } ?? 0),
+            sumOffset: Float(rule.sumOffset), scale: Float(scale),
             groups: try rule.groups.flatMap { try groups($0, experts: experts, topK: topK) })
     }
 

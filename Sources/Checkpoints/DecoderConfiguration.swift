@@ -25,6 +25,16 @@ package struct DecoderConfiguration: Sendable, Hashable {
     package let mixture: Mixture?
     /// Which layers are mixtures.
     package let moeLayers: [Bool]
+    /// What mixes the tokens of each layer; nil for a layer that is a network alone.
+    package let mixers: [MixerKind?]
+    /// Which layers have a network or a mixture.
+    package let hasNetwork: [Bool]
+    /// The gated short convolutions; nil where no layer has one.
+    package let convolution: ShortConvolution?
+    /// The Gated DeltaNets; nil where no layer has one.
+    package let delta: DeltaNet?
+    /// The Mamba-2 layers; nil where there is none.
+    package let mamba: Mamba?
 
     /// How a vector is normalised.
     package struct Norm: Sendable, Hashable {
@@ -72,6 +82,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let normalizesAfterRotation: Bool
         /// Layers whose queries and keys have norms without weights.
         package let weightlessNorms: [Bool]
+        /// Whether the queries' projection has a gate of the output behind each head's query.
+        package let gatesInsideQuery: Bool
         /// The ways that layers rotate, and which of them each layer has.
         package let rotaries: [RotaryEmbedding]
         package let rotaryOfLayer: [Int]
@@ -87,12 +99,14 @@ package struct DecoderConfiguration: Sendable, Hashable {
         }
     }
 
-    /// The gated activation of the feed-forward networks.
+    /// The activation of the feed-forward networks, gated but for the last.
     package enum Activation: Sendable, Hashable {
         case silu
         case geluTanh
         /// gpt-oss': `min(g, limit) * sigmoid(alpha g) * (clamp(u, ±limit) + 1)`.
         case clampedSwiGLU(alpha: Float, limit: Float)
+        /// `max(u, 0)²`
+        case squaredReLU
     }
 
     /// The mixture layers.
@@ -124,6 +138,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let gatesInput: Bool
         /// The least that they are divided by.
         package let leastSum: Float
+        /// What is added to their sum.
+        package let sumOffset: Float
         /// The factor on the gates.
         package let scale: Float
         package let groups: Groups?

@@ -2,8 +2,8 @@ import Safetensors
 
 /// A whole number computed from configuration keys and symbols: `heads * head_dim`, `head_dim ?? hidden_size / heads`.
 ///
-/// Operators, the loosest first: `??` (the right side where a key on the left is absent or null), `+ -`, `* /`. A
-/// division must come out even.
+/// Operators, the loosest first: `??` (the right side where a key on the left is absent or null), `+ -`, `* / %`. A
+/// division by `/` must come out even; `%` is the quotient rounded down.
 package struct DimensionExpression: Sendable {
     private indirect enum Node: Sendable {
         case number(Int)
@@ -39,6 +39,9 @@ package struct DimensionExpression: Sendable {
             case "+": result = x.addingReportingOverflow(y)
             case "-": result = x.subtractingReportingOverflow(y)
             case "*": result = x.multipliedReportingOverflow(by: y)
+            case "%":
+                guard y > 0, x >= 0 else { return nil }
+                result = (x / y, false)
             default:
                 guard y != 0, x % y == 0 else { return nil }
                 result = (x / y, false)
@@ -69,7 +72,7 @@ package struct DimensionExpression: Sendable {
 
         var isAtEnd: Bool { position == tokens.count }
 
-        mutating func expression() -> Node? { level(["?"], ["+", "-"], ["*", "/"]) }
+        mutating func expression() -> Node? { level(["?"], ["+", "-"], ["*", "/", "%"]) }
 
         private mutating func level(_ levels: [String]...) -> Node? { level(levels[...]) }
 

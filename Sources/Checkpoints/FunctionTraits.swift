@@ -74,12 +74,14 @@ package struct FunctionTraits: Sendable {
         add("hidden size", "\(configuration.hidden)", .sizes)
         add("vocabulary", "\(configuration.vocabulary)", .sizes)
         add(configuration.attention)
+        addMixers(configuration)
         let norm = configuration.norm
         add("norm", "\(norm.kind)", .network)
         add("norm epsilon", canonicalText(norm.epsilon), .network)
         switch configuration.activation {
         case .silu: add("activation", "silu", .network)
         case .geluTanh: add("activation", "gelu_pytorch_tanh", .network)
+        case .squaredReLU: add("activation", "relu2", .network)
         case .clampedSwiGLU(let alpha, let limit):
             add("activation", "clamped SwiGLU \(canonicalText(alpha)), \(canonicalText(limit))", .network)
         }
@@ -101,6 +103,7 @@ package struct FunctionTraits: Sendable {
         add("gates", "\(router.score)\(router.renormalizes ? ", divided by their sum" : "")", .routing)
         add("gates multiply", router.gatesInput ? "what goes in" : "what comes out", .routing)
         add("least sum of gates", canonicalText(router.leastSum), .routing)
+        add("addition to the sum of gates", canonicalText(router.sumOffset), .routing)
         add("factor on gates", canonicalText(router.scale), .routing)
         add(
             "expert groups",
@@ -119,6 +122,7 @@ package struct FunctionTraits: Sendable {
         add("attention multiplier", canonicalText(attention.scale), .network)
         add("attention soft cap", attention.softcap.map { canonicalText($0) } ?? "none", .network)
         add("query, key and value limit", attention.clip.map { canonicalText($0) } ?? "none", .network)
+        add("output gate", attention.gatesInsideQuery ? "behind each query" : "by itself or none", .network)
         add("query and key norms", attention.normalizesAfterRotation ? "after rotation" : "before", .network)
         add("weightless norms", Self.byLayer(attention.weightlessNorms.map { $0 ? "yes" : "no" }), .network)
         add("sliding window", Self.byLayer(attention.windows.map { $0.map(String.init) ?? "none" }), .network)
@@ -129,6 +133,15 @@ package struct FunctionTraits: Sendable {
                 attention.rotaryOfLayer.map {
                     attention.rotaries.indices.contains($0) ? attention.rotaries[$0].summary : "-"
                 }), .network)
+    }
+
+    private mutating func addMixers(_ configuration: DecoderConfiguration) {
+        add("mixers", Self.byLayer(configuration.mixers.map { $0?.rawValue ?? "none" }), .network)
+        add(
+            "layers with a network", Self.byLayer(configuration.hasNetwork.map { $0 ? "yes" : "no" }), .network)
+        if let convolution = configuration.convolution { add("convolution", "\(convolution)", .network) }
+        if let delta = configuration.delta { add("Gated DeltaNet", "\(delta)", .network) }
+        if let mamba = configuration.mamba { add("Mamba-2", "\(mamba)", .network) }
     }
 
     /// One value for all layers, or the runs of layers that share one.

@@ -9,6 +9,10 @@ package struct Inspection: Sendable {
         package let layers: Int
         /// Which layers are mixtures.
         package let moeLayers: [Int]
+        /// Which layers have which mixer, and those without one; nil where all attend.
+        package let mixers: [(name: String, layers: [Int])]?
+        /// Elements of keys and values of a token in all layers, and of what layers without attention keep of a sequence.
+        package let keptElements: (token: Int, sequence: Int)
         package let hidden: Int
         package let feedForward: Int
         package let heads: Int
@@ -104,6 +108,7 @@ package struct Inspection: Sendable {
                 .map(escaped) ?? "no class named",
             layers: description.layerCount,
             moeLayers: description.moeLayers.indices.filter { description.moeLayers[$0] },
+            mixers: mixers(of: description), keptElements: try keptElements(of: description),
             hidden: try description.size("hidden"),
             feedForward: try description.sizeIfKnown("inner") ?? description.size("expert_inner"),
             heads: try description.size("heads"), headDimension: headDimension,
@@ -119,6 +124,20 @@ package struct Inspection: Sendable {
         warnings += match.notes
         problems += match.problems
         try count(description)
+    }
+
+    private func mixers(of description: ModelDescription) -> [(name: String, layers: [Int])]? {
+        let names = description.mixers.map { $0?.rawValue ?? "none" }
+        guard names.contains(where: { $0 != MixerKind.attention.rawValue }) else { return nil }
+        return Set(names).sorted().map { name in (name, names.indices.filter { names[$0] == name }) }
+    }
+
+    private func keptElements(of description: ModelDescription) throws -> (token: Int, sequence: Int) {
+        let perLayer =
+            description.sizeIfKnown("kv_lora_rank") == nil
+            ? try description.value(of: "2 * kv_heads * head_dim") : try description.value(of: "kv_lora_rank + qk_rope")
+        let sequence = try (0..<description.layerCount).reduce(0) { try $0 + description.stateElements(of: $1) }
+        return (description.attendingLayers * perLayer, sequence)
     }
 
     /// Counts from the sizes: what is active are all matrices but those of the experts that a token is not routed to.
@@ -177,6 +196,13 @@ extension Inspection {
             object["heads"] = JSON(model.heads)
             object["head_dimension"] = JSON(model.headDimension)
             object["key_value_heads"] = JSON(model.keyValueHeads)
+            object["key_value_elements_per_token"] = JSON(model.keptElements.token)
+            if let mixers = model.mixers {
+                var entry = JSONObject()
+                for mixer in mixers { entry[mixer.name] = .array(mixer.layers.map { JSON($0) }) }
+                object["mixers"] = .object(entry)
+                object["state_elements"] = JSON(model.keptElements.sequence)
+            }
             object["vocabulary"] = JSON(model.vocabulary)
             object["tied_embeddings"] = .bool(model.isTied)
             if let experts = model.experts {

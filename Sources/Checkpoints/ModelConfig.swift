@@ -21,7 +21,7 @@ package struct ModelConfig: Sendable {
     ///   object.
     package init(contentsOf path: String) throws {
         let bytes = try PosixFile.contents(path, limit: Self.maximumSize)
-        guard let object = try JSON(parsing: bytes, file: path).object else {
+        guard let object = try JSON(parsing: bytes, file: path, allowsInfinity: true).object else {
             throw CheckpointError(.malformed, file: path, message: "expected a JSON object")
         }
         self.init(object: object, file: path)

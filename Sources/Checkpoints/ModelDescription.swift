@@ -6,6 +6,10 @@ package struct ModelDescription: Sendable {
     package let config: ModelConfig
     /// Whether each layer is a mixture of experts.
     package let moeLayers: [Bool]
+    /// What mixes the tokens of each layer; nil for a layer that is a network alone.
+    package let mixers: [MixerKind?]
+    /// Whether each layer has a feed-forward network or a mixture of them.
+    package let hasNetwork: [Bool]
 
     /// Layers and experts beyond these are not a model but a mistake, or an attack on memory.
     private static let maximumLayers = 16_384
@@ -31,7 +35,11 @@ package struct ModelDescription: Sendable {
             }
         }
         symbols = resolver.values
-        guard let layers = symbols["layers"] else {
+        // Where the kinds of layers are listed one by one, there are as many as are listed.
+        if let keys = architecture.mixerKeys, keys.isAlone, let list = try keys.names(config, architecture) {
+            symbols["layers"] = list.count
+        }
+        guard let layers = symbols["layers"], layers > 0 else {
             throw config.failure(.malformed, "num_hidden_layers is missing")
         }
         let experts = symbols["experts"] ?? 0
@@ -47,7 +55,14 @@ package struct ModelDescription: Sendable {
             throw config.failure(
                 .incompatible, "\(heads) attention heads cannot share \(keyValueHeads) key and value heads evenly")
         }
-        moeLayers = try Self.moeLayers(architecture, config, layers: layers)
+        let kinds = try architecture.mixerKeys?.kinds(config, architecture, layers: layers)
+        let isAlone = architecture.mixerKeys?.isAlone == true
+        mixers = kinds.map { $0.map(\.mixer) } ?? Array(repeating: .attention, count: layers)
+        hasNetwork = mixers.map { !isAlone || $0 == nil }
+        moeLayers =
+            if isAlone, let kinds {
+                kinds.map { $0 == .moe }
+            } else { try Self.moeLayers(architecture, config, layers: layers) }
         try checkActivation()
     }
 
@@ -122,7 +137,7 @@ package struct ModelDescription: Sendable {
         }
     }
 
-    private static func layerList(_ value: JSON, _ key: String, _ config: ModelConfig, layers: Int) throws -> Set<Int> {
+    static func layerList(_ value: JSON, _ key: String, _ config: ModelConfig, layers: Int) throws -> Set<Int> {
         guard let elements = value.array else {
             throw config.failure(.malformed, "\(key) must be a list of layers")
         }
@@ -196,7 +211,10 @@ package struct ModelDescription: Sendable {
         let layered = templates[firstPerLayer...].filter(\.isPerLayer)
         let conditioned = try experts.filter { try $0.condition.map { try config.holds($0, architecture) } ?? true }
         for (layer, isMoE) in moeLayers.enumerated() {
-            for template in layered where template.layers == .all || (template.layers == .moe) == isMoE {
+            for template in layered where template.mixer == nil || template.mixer == mixers[layer] {
+                guard template.layers == .all || hasNetwork[layer] && (template.layers == .moe) == isMoE else {
+                    continue
+                }
                 result.append(try tensor(template, layer: layer))
             }
             guard isMoE else { continue }
@@ -237,8 +255,9 @@ package struct ModelDescription: Sendable {
         let matrix = template.isStacked ? Array(shape.dropFirst()) : shape
         let block = try Shape(matrix).elementCount
         let isVector = matrix.count < 2
-        let inner = isVector ? 1 : template.isTransposed ? matrix[0] : matrix[1]
         let outer = matrix.isEmpty ? 1 : template.isTransposed && !isVector ? matrix[1] : matrix[0]
+        // What has more dimensions than two is a matrix of as many rows as the first: a convolution's kernels.
+        let inner = isVector ? 1 : template.isTransposed ? matrix[0] : block / max(outer, 1)
         let rowStride = isVector || template.isTransposed ? 1 : inner
         let columnStride = isVector || !template.isTransposed ? 1 : outer
         for copy in 0..<(template.isStacked ? shape[0] : 1) {
@@ -298,8 +317,11 @@ private struct SymbolResolver {
     mutating func value(_ name: String) throws -> Int? {
         if let known = values[name] { return known }
         // A symbol may have the name of the key it is read from.
-        guard let expression = architecture.symbols[name], visiting.insert(name).inserted else {
+        guard var expression = architecture.symbols[name], visiting.insert(name).inserted else {
             return try config.int(name, architecture)
+        }
+        if let adjusted = architecture.adjustedSymbols[name], try config.holds(adjusted.condition, architecture) {
+            expression = adjusted.value
         }
         defer { visiting.remove(name) }
         var copy = self

@@ -39,6 +39,13 @@ struct Inspect: AsyncParsableCommand {
         if let model = inspection.model {
             table.add("family", "\(model.family) (\(model.architecture))")
             table.add("layers", model.layersText)
+            if let mixers = model.mixers {
+                table.add("mixers", mixers.map { "\($0.name) in \($0.layers.count)" }.joined(separator: ", "))
+                table.add(
+                    "kept",
+                    "\(countText(model.keptElements.token)) values a token, \(countText(model.keptElements.sequence)) a "
+                        + "sequence")
+            }
             table.add("hidden size", "\(model.hidden), feed-forward \(model.feedForward)")
             table.add(
                 "attention",

@@ -178,12 +178,10 @@ struct TrainingSession {
     /// Whether what layers keep for their gradients would not fit beside the weights.
     private var needsCheckpoints: Bool {
         let configuration = student.configuration
-        let attention = configuration.attention
         let inner = max(
             configuration.inner ?? 0,
             (configuration.mixture.map { $0.expertInner * student.topK + ($0.sharedInner ?? 0) }) ?? 0)
-        let heads = attention.heads * (attention.keyDimension + attention.valueDimension) * 2
-        let perToken = configuration.layers * (8 * configuration.hidden + 2 * heads + 3 * inner) * 4
+        let perToken = configuration.layers * (8 * configuration.hidden + 4 * configuration.mixerValues + 3 * inner) * 4
         return perToken * min(training.partTokens, training.batchTokens) > max(writing.memory.bytes, 1 << 30)
     }
 

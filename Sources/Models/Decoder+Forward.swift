@@ -1,4 +1,4 @@
-package import Checkpoints
+import Checkpoints
 package import Numerics
 import Safetensors
 
@@ -44,16 +44,16 @@ extension Decoder {
     ///
     /// - Parameters:
     ///   - gating: decides in the routers' place.
-    ///   - cache: keys and values of the tokens before; one sequence then.
+    ///   - state: what is known of the tokens before; one sequence then.
     ///   - lastLayer: stop before this layer; nil to run all.
     /// - Returns: normalised hidden states, `[tokens, hidden]`.
     /// - Throws: `CheckpointError` for ids that are not in the vocabulary, and what the observer throws.
     package func forward(
         _ batch: TokenBatch, observer: (any ForwardObserver)? = nil, gating: (any Gating)? = nil,
-        cache: KeyValueCache? = nil
+        state: SequenceState? = nil
     ) throws -> Matrix {
         var stream = try embed(batch.ids)
-        let past = cache?.count ?? 0
+        let past = state?.count ?? 0
         try checkLength(past + batch.length)
         let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
         let rotary = configuration.attention.rotaryTables(from: past, count: batch.length)
@@ -63,27 +63,11 @@ extension Decoder {
             let layer = try decoderLayer(index)
             let (output, _, record) = layer.forward(
                 stream, shape, rotary[index],
-                .init(cache: cache?.layers[index], gating: gating, watches: observer != nil), workers)
+                .init(state: state?.layers[index], gating: gating, watches: observer != nil), workers)
             if let record { try observer?.routed(record) }
             stream = output
         }
-        cache?.count += batch.length
+        state?.count += batch.length
         return normalized(stream)
-    }
-}
-
-/// Keys and values of one sequence so far.
-package final class KeyValueCache {
-    let layers: [LayerCache]
-    /// Tokens so far.
-    package internal(set) var count = 0
-
-    package init(_ configuration: DecoderConfiguration, capacity: Int) {
-        let attention = configuration.attention
-        layers = (0..<configuration.layers).map { _ in
-            LayerCache(
-                keyWidth: attention.keyValueHeads * attention.keyDimension,
-                valueWidth: attention.keyValueHeads * attention.valueDimension, capacity: capacity)
-        }
     }
 }

@@ -8,8 +8,8 @@ final class LayerTape {
     let entering: Matrix
     var middle: Matrix?
     var attentionStatistics: Matrix?
-    var attention: AttentionTape?
-    /// The attention's output and its norm's statistics, where it is normalised.
+    var mixer: (any MixerTape)?
+    /// The mixer's output and its norm's statistics, where it is normalised.
     var attentionOutput: Matrix?
     var attentionOutputStatistics: Matrix?
     var feedForwardStatistics: Matrix?
@@ -25,7 +25,8 @@ final class LayerTape {
     }
 }
 
-/// A decoder layer: attention, then a network or a mixture of them, each added to the residual stream.
+/// A decoder layer: attention or another mixer, then a network or a mixture of them, each added to the residual stream; or
+/// one of the two.
 struct DecoderLayer {
     let parameters: LayerParameters
     let configuration: DecoderConfiguration
@@ -36,15 +37,9 @@ struct DecoderLayer {
         Normalization(weights: weights, norm: configuration.norm)
     }
 
-    private var attention: SelfAttention {
-        SelfAttention(
-            parameters: parameters.attention, configuration: configuration.attention, norm: configuration.norm,
-            layer: parameters.layer)
-    }
-
     /// What a pass wants of a layer besides its output.
     struct Wishes {
-        var cache: LayerCache?
+        var state: (any MixerState)?
         var gating: (any Gating)?
         var keeps = false
         var watches = false
@@ -56,35 +51,19 @@ struct DecoderLayer {
         _ stream: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, _ wishes: Wishes, _ workers: Workers
     ) -> (output: Matrix, tape: LayerTape?, record: MixtureRecord?) {
         let tape = wishes.keeps ? LayerTape(entering: stream) : nil
-        // Attention.
-        var input = stream
-        if let weights = parameters.attentionNorm {
-            let norm = normalization(weights)
-            tape?.attentionStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
-            input = norm.forward(stream, statistics: tape?.attentionStatistics, workers)
-        }
-        let attended = attention.forward(
-            input, shape, rotary, cache: wishes.cache, keeps: wishes.keeps, workers)
-        tape?.attention = attended.tape
-        var added = attended.output
-        if let weights = parameters.attentionOutputNorm {
-            let norm = normalization(weights)
-            tape?.attentionOutput = wishes.keeps ? added : nil
-            tape?.attentionOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
-            added = norm.forward(added, statistics: tape?.attentionOutputStatistics, workers)
-        }
-        let middle = sum(stream, added, workers)
-        tape?.middle = wishes.keeps ? middle : nil
-        // Network: of what the attention left, or beside it of what the attention saw.
-        if !configuration.isParallel { input = middle }
+        let mixed = mix(stream, MixerPass(shape: shape, rotary: rotary), wishes, tape, workers)
+        guard let feedForward = parameters.feedForward else { return (mixed.middle, tape, nil) }
+        // Of what the mixer left, or beside it of what the mixer saw.
+        var input = configuration.isParallel ? mixed.input : mixed.middle
         if let weights = parameters.feedForwardNorm {
             let norm = normalization(weights)
             tape?.feedForwardStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
-            input = norm.forward(middle, statistics: tape?.feedForwardStatistics, workers)
+            input = norm.forward(mixed.middle, statistics: tape?.feedForwardStatistics, workers)
         }
         tape?.feedForwardInput = wishes.keeps ? input : nil
         var record: MixtureRecord?
-        switch parameters.feedForward {
+        var added = input
+        switch feedForward {
         case .dense(let network):
             let result = FeedForward(network: network, activation: configuration.activation).forward(
                 input, keeps: wishes.keeps, workers)
@@ -104,7 +83,33 @@ struct DecoderLayer {
             tape?.feedForwardOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
             added = norm.forward(added, statistics: tape?.feedForwardOutputStatistics, workers)
         }
-        return (sum(middle, added, workers), tape, record)
+        return (sum(mixed.middle, added, workers), tape, record)
+    }
+
+    /// What the mixer sees, and the stream with what it adds.
+    private func mix(
+        _ stream: Matrix, _ pass: MixerPass, _ wishes: Wishes, _ tape: LayerTape?, _ workers: Workers
+    ) -> (input: Matrix, middle: Matrix) {
+        tape?.middle = stream
+        guard let mixer = parameters.mixer(configuration) else { return (stream, stream) }
+        var input = stream
+        if let weights = parameters.attentionNorm {
+            let norm = normalization(weights)
+            tape?.attentionStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            input = norm.forward(stream, statistics: tape?.attentionStatistics, workers)
+        }
+        let mixed = mixer.forward(input, pass, state: wishes.state, keeps: wishes.keeps, workers)
+        tape?.mixer = mixed.tape
+        var added = mixed.output
+        if let weights = parameters.attentionOutputNorm {
+            let norm = normalization(weights)
+            tape?.attentionOutput = wishes.keeps ? added : nil
+            tape?.attentionOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
+            added = norm.forward(added, statistics: tape?.attentionOutputStatistics, workers)
+        }
+        let middle = sum(stream, added, workers)
+        tape?.middle = middle
+        return (input, middle)
     }
 
     private func mixtureLayer(_ mixture: MixtureParameters) -> MixtureLayer? {
@@ -137,48 +142,59 @@ struct DecoderLayer {
         _ output: Matrix, _ tape: LayerTape, _ shape: SequenceShape, _ rotary: RotaryTable, auxiliary: Matrix?,
         endsAtRouter: Bool, _ workers: Workers
     ) -> Matrix {
-        guard let middle = tape.middle, let input = tape.feedForwardInput, let attended = tape.attention else {
-            return output
+        guard let middle = tape.middle else { return output }
+        let middleSlope = output.copy()
+        var beside: Matrix?
+        if let feedForward = parameters.feedForward, let input = tape.feedForwardInput {
+            let inputSlope = networkBackward(
+                feedForward, output, input, tape, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
+            if endsAtRouter { return output }
+            if configuration.isParallel {
+                beside = inputSlope
+            } else {
+                add(
+                    inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics,
+                    to: middleSlope, workers)
+            }
         }
-        // Network.
+        guard let mixer = parameters.mixer(configuration), let mixed = tape.mixer else { return middleSlope }
+        var slope = scaled(middleSlope, workers)
+        if let weights = parameters.attentionOutputNorm, let given = tape.attentionOutput,
+            let statistics = tape.attentionOutputStatistics
+        {
+            slope = through(weights, given, statistics, slope, workers)
+        }
+        let inputSlope = Matrix(rows: output.rows, columns: output.columns)
+        mixer.backward(slope, mixed, MixerPass(shape: shape, rotary: rotary), into: inputSlope, workers)
+        if let beside { ctransformer_add_scaled(inputSlope.values, beside.values, 1, beside.count) }
+        add(
+            inputSlope, through: parameters.attentionNorm, tape.entering, tape.attentionStatistics, to: middleSlope,
+            workers)
+        return middleSlope
+    }
+
+    /// The gradient of what the network or the mixture saw.
+    private func networkBackward(
+        _ feedForward: FeedForwardParameters, _ output: Matrix, _ input: Matrix, _ tape: LayerTape, auxiliary: Matrix?,
+        endsAtRouter: Bool, _ workers: Workers
+    ) -> Matrix {
         var slope = scaled(output, workers)
         if let weights = parameters.feedForwardOutputNorm, let given = tape.feedForwardOutput,
             let statistics = tape.feedForwardOutputStatistics
         {
             slope = through(weights, given, statistics, slope, workers)
         }
-        var inputSlope = Matrix(rows: output.rows, columns: output.columns)
-        switch parameters.feedForward {
+        switch feedForward {
         case .dense(let network):
-            guard let kept = tape.network else { break }
+            let result = Matrix(rows: output.rows, columns: output.columns)
+            guard let kept = tape.network else { return result }
             FeedForward(network: network, activation: configuration.activation).backward(
-                slope, input: input, kept, into: inputSlope, workers)
+                slope, input: input, kept, into: result, workers)
+            return result
         case .mixture(let mixture):
-            guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { break }
-            inputSlope = layer.backward(
-                slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
+            guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { return slope }
+            return layer.backward(slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
         }
-        if endsAtRouter { return output }
-        let middleSlope = output.copy()
-        let beside = configuration.isParallel ? inputSlope.copy() : nil
-        if beside == nil {
-            add(
-                inputSlope, through: parameters.feedForwardNorm, middle, tape.feedForwardStatistics, to: middleSlope,
-                workers)
-        }
-        // Attention.
-        slope = scaled(middleSlope, workers)
-        if let weights = parameters.attentionOutputNorm, let given = tape.attentionOutput,
-            let statistics = tape.attentionOutputStatistics
-        {
-            slope = through(weights, given, statistics, slope, workers)
-        }
-        attention.backward(slope, attended, shape, rotary, into: inputSlope, workers)
-        if let beside { ctransformer_add_scaled(inputSlope.values, beside.values, 1, beside.count) }
-        add(
-            inputSlope, through: parameters.attentionNorm, tape.entering, tape.attentionStatistics, to: middleSlope,
-            workers)
-        return middleSlope
     }
 
     private func scaled(_ matrix: Matrix, _ workers: Workers) -> Matrix {

@@ -3,18 +3,25 @@ import Checkpoints
 import Numerics
 
 extension DecoderConfiguration.Activation {
-    /// The kernel's number, and its two parameters.
-    private var kernel: (kind: Int32, alpha: Float, limit: Float) {
+    /// The kernel's number, and its two parameters; nil for an activation without a gate.
+    private var kernel: (kind: Int32, alpha: Float, limit: Float)? {
         switch self {
         case .silu: (Int32(ctransformer_silu), 0, 0)
         case .geluTanh: (Int32(ctransformer_gelu_tanh), 0, 0)
         case .clampedSwiGLU(let alpha, let limit): (Int32(ctransformer_clamped_swiglu), alpha, limit)
+        case .squaredReLU: nil
         }
     }
 
-    /// `[rows, 2 * inner]`, gate beside up, to `[rows, inner]`.
+    /// `[rows, 2 * inner]`, gate beside up, to `[rows, inner]`; `[rows, inner]` where there is no gate.
     func forward(_ gateUp: MatrixSpan, into out: MatrixSpan) {
-        let (kind, alpha, limit) = kernel
+        guard let (kind, alpha, limit) = kernel else {
+            for row in 0..<gateUp.rows {
+                ctransformer_squared_relu(
+                    gateUp.values + row * gateUp.stride, out.values + row * out.stride, out.columns)
+            }
+            return
+        }
         for row in 0..<gateUp.rows {
             let gate = gateUp.values + row * gateUp.stride
             ctransformer_glu(
@@ -24,7 +31,13 @@ extension DecoderConfiguration.Activation {
 
     /// The gradient of gate and up, in their place.
     func backward(_ gateUp: MatrixSpan, _ slope: MatrixSpan) {
-        let (kind, alpha, limit) = kernel
+        guard let (kind, alpha, limit) = kernel else {
+            for row in 0..<gateUp.rows {
+                let up = gateUp.values + row * gateUp.stride
+                ctransformer_squared_relu_backward(up, slope.values + row * slope.stride, up, slope.columns)
+            }
+            return
+        }
         for row in 0..<gateUp.rows {
             let gate = gateUp.values + row * gateUp.stride
             ctransformer_glu_backward(
@@ -36,7 +49,7 @@ extension DecoderConfiguration.Activation {
 
 /// What the backward pass of a gated network needs.
 final class NetworkTape {
-    /// Gate and up, `[rows, 2 * inner]`.
+    /// Gate and up, `[rows, 2 * inner]`, or up alone.
     let gateUp: Matrix
     /// Their product after the activation, `[rows, inner]`.
     let activated: Matrix

@@ -4,7 +4,7 @@ import Numerics
 /// A layer's weights in F32, as the decoder uses them.
 package final class LayerParameters {
     package let layer: Int
-    /// Before the attention; nil where a block's output is normalised instead.
+    /// Before the mixer; nil where a block's output is normalised instead.
     package let attentionNorm: NormWeights?
     /// Of what the attention adds to the stream.
     package let attentionOutputNorm: NormWeights?
@@ -12,19 +12,21 @@ package final class LayerParameters {
     package let feedForwardNorm: NormWeights?
     /// Of what the feed-forward network adds.
     package let feedForwardOutputNorm: NormWeights?
-    package let attention: AttentionParameters
-    package let feedForward: FeedForwardParameters
+    /// Attention or what stands in its place; nil for a layer that is a network alone.
+    package let mixer: (any MixerParameters)?
+    /// Nil for a layer that is a mixer alone.
+    package let feedForward: FeedForwardParameters?
 
     init(
         layer: Int, attentionNorm: NormWeights?, attentionOutputNorm: NormWeights?, feedForwardNorm: NormWeights?,
-        feedForwardOutputNorm: NormWeights?, attention: AttentionParameters, feedForward: FeedForwardParameters
+        feedForwardOutputNorm: NormWeights?, mixer: (any MixerParameters)?, feedForward: FeedForwardParameters?
     ) {
         self.layer = layer
         self.attentionNorm = attentionNorm
         self.attentionOutputNorm = attentionOutputNorm
         self.feedForwardNorm = feedForwardNorm
         self.feedForwardOutputNorm = feedForwardOutputNorm
-        self.attention = attention
+        self.mixer = mixer
         self.feedForward = feedForward
     }
 }
@@ -58,7 +60,7 @@ package struct LatentProjections {
     package let keyValueUp: Linear
 }
 
-/// A gated feed-forward network: gate and up projection stacked, and the down projection.
+/// A feed-forward network: gate and up projection stacked, or the up projection alone, and the down projection.
 package struct GatedNetwork {
     package let gateUp: Linear
     package let down: Linear

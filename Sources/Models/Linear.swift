@@ -100,7 +100,8 @@ package final class NormWeights {
     }
 }
 
-/// A vector that is neither a norm's nor a bias: attention sinks, the router's correction.
+/// A vector that is neither a norm's nor a projection's bias: attention sinks, the router's correction; or the kernels of a
+/// convolution, a row for each channel.
 package final class VectorWeights {
     package let role: Role
     package let values: Matrix

@@ -104,7 +104,7 @@ struct MixtureLayer {
         let gathered = slots.gathered(input, workers)
         if gatesInput { slots.scale(gathered, workers) }
         let inner = parameters.experts.first?.inner ?? 0
-        let gateUp = Matrix(rows: slots.count, columns: 2 * inner)
+        let gateUp = Matrix(rows: slots.count, columns: parameters.experts.first?.gateUp.outputs ?? 0)
         apply(\.gateUp, slots, from: gathered, into: gateUp, workers)
         let activated = Matrix(rows: slots.count, columns: inner)
         workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
@@ -187,7 +187,7 @@ struct MixtureLayer {
             let network = GatedNetwork(
                 gateUp: mean(\.gateUp, segment.weights, workers),
                 down: mean(\.down, segment.weights.map { $0 * segment.scale }, workers))
-            let gateUp = Matrix(rows: segment.tokens.count, columns: 2 * network.inner)
+            let gateUp = Matrix(rows: segment.tokens.count, columns: network.gateUp.outputs)
             network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
             let activated = Matrix(rows: segment.tokens.count, columns: network.inner)
             activation.forward(gateUp.span, into: activated.span)

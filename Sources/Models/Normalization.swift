@@ -8,6 +8,8 @@ struct Normalization {
     let norm: DecoderConfiguration.Norm
     /// Heads of a row that are normalised by themselves; 1 for the whole row.
     var heads = 1
+    /// From one head to the next where something lies between them; nil where nothing does.
+    var headStride: Int?
 
     private static let rowsPerPiece = 64
 
@@ -21,7 +23,8 @@ struct Normalization {
     ///   - x: `[rows, heads * n]`; the result may take its place for all kinds but `layer`.
     ///   - statistics: what the backward pass needs; nil where there will be none.
     func forward(_ x: MatrixSpan, into y: MatrixSpan, statistics: Matrix?, _ workers: Workers) {
-        let width = x.columns / heads
+        let width = headStride == nil ? x.columns / heads : weights.weight.columns
+        let step = headStride ?? width
         let weight = weights.weight.values
         workers.forEachRange(of: x.rows, size: Self.rowsPerPiece) { rows in
             let kept = statistics.map { $0.row(rows.lowerBound) }
@@ -31,7 +34,7 @@ struct Normalization {
                     y.values + rows.lowerBound * y.stride, kept, rows.count, x.columns)
                 return
             }
-            if heads == 1 {
+            if heads == 1, headStride == nil {
                 ctransformer_rms_norm(
                     x.values + rows.lowerBound * x.stride, x.stride, weight, norm.weightOffset, norm.epsilon,
                     y.values + rows.lowerBound * y.stride, y.stride, kept, rows.count, width)
@@ -40,8 +43,8 @@ struct Normalization {
             for row in rows {
                 // The heads of a row are rows of their own that share the weights.
                 ctransformer_rms_norm(
-                    x.values + row * x.stride, width, weight, norm.weightOffset, norm.epsilon,
-                    y.values + row * y.stride, width, statistics.map { $0.row(row) }, heads, width)
+                    x.values + row * x.stride, step, weight, norm.weightOffset, norm.epsilon,
+                    y.values + row * y.stride, step, statistics.map { $0.row(row) }, heads, width)
             }
         }
     }
@@ -57,7 +60,8 @@ struct Normalization {
         _ x: MatrixSpan, statistics: Matrix, dy: MatrixSpan, into dx: MatrixSpan, replaces: Bool = false,
         _ workers: Workers
     ) {
-        let width = x.columns / heads
+        let width = headStride == nil ? x.columns / heads : weights.weight.columns
+        let step = headStride ?? width
         let weight = weights.weight.values
         let pieces = (x.rows + Self.rowsPerPiece - 1) / Self.rowsPerPiece
         // Each piece sums on its own and the pieces are added in order: the same bytes for any number of threads.
@@ -73,7 +77,7 @@ struct Normalization {
                     sums.map { $0 + width }, rows.count, x.columns)
                 return
             }
-            if heads == 1 {
+            if heads == 1, headStride == nil {
                 ctransformer_rms_norm_backward(
                     x.values + rows.lowerBound * x.stride, x.stride, weight, norm.weightOffset,
                     statistics.row(rows.lowerBound), dy.values + rows.lowerBound * dy.stride, dy.stride,
@@ -82,8 +86,8 @@ struct Normalization {
             }
             for row in rows {
                 ctransformer_rms_norm_backward(
-                    x.values + row * x.stride, width, weight, norm.weightOffset, statistics.row(row),
-                    dy.values + row * dy.stride, width, dx.values + row * dx.stride, width, sums, heads, width,
+                    x.values + row * x.stride, step, weight, norm.weightOffset, statistics.row(row),
+                    dy.values + row * dy.stride, step, dx.values + row * dx.stride, step, sums, heads, width,
                     replaces ? 0 : 1)
             }
         }

@@ -109,14 +109,34 @@ final class ParameterLoader {
             bias: try biasRole.map { try vector($0) })
     }
 
-    private func normIfThere(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int) throws -> NormWeights? {
+    func normIfThere(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int) throws -> NormWeights? {
         has(kind, layer) ? try norm(kind, bias: bias, layer) : nil
     }
 
-    private func vectorIfThere(_ kind: Role.Kind, _ layer: Int) throws -> VectorWeights? {
+    func vectorIfThere(_ kind: Role.Kind, _ layer: Int) throws -> VectorWeights? {
         let role = Role(kind, layer: layer)
         guard checkpoint.table[role] != nil else { return nil }
+        return try vectorWeights(kind, layer)
+    }
+
+    func vectorWeights(_ kind: Role.Kind, _ layer: Int) throws -> VectorWeights {
+        let role = Role(kind, layer: layer)
         return try kept[role] as? VectorWeights ?? VectorWeights(role: role, values: vector(role))
+    }
+
+    /// A convolution's kernels, `[channels, kernel]`, and its bias where it has one.
+    func convolution(_ layer: Int) throws -> ConvolutionWeights {
+        let role = Role(.mixerConvolution, layer: layer)
+        let values: VectorWeights
+        if let known = kept[role] as? VectorWeights {
+            values = known
+        } else {
+            let tensor = try tensor(role)
+            let matrix = Matrix(rows: tensor.rows, columns: tensor.columns)
+            try read(tensor, rows: 0..<tensor.rows, into: matrix.values)
+            values = VectorWeights(role: role, values: matrix)
+        }
+        return ConvolutionWeights(values: values, biasWeights: try vectorIfThere(.mixerConvolutionBias, layer))
     }
 
     /// A layer's weights.
@@ -124,22 +144,37 @@ final class ParameterLoader {
         // `post_attention_layernorm` stands before the network, unless the network's output has a norm as well: it is
         // then the attention's output that it normalises.
         let normalizesOutputs = has(.postFeedForwardNorm, layer)
+        let input = try normIfThere(.inputNorm, bias: .inputNormBias, layer)
         let afterAttention = try normIfThere(.postAttentionNorm, bias: .postAttentionNormBias, layer)
+        let mixer = try mixer(layer, configuration)
+        // A layer of one block has one norm.
+        let beforeNetwork = mixer == nil ? input : afterAttention
         return LayerParameters(
             layer: layer,
-            attentionNorm: try normIfThere(.inputNorm, bias: .inputNormBias, layer),
+            attentionNorm: mixer == nil ? nil : input,
             attentionOutputNorm: normalizesOutputs ? afterAttention : nil,
-            feedForwardNorm: normalizesOutputs ? try normIfThere(.preFeedForwardNorm, layer) : afterAttention,
+            feedForwardNorm: normalizesOutputs ? try normIfThere(.preFeedForwardNorm, layer) : beforeNetwork,
             feedForwardOutputNorm: try normIfThere(.postFeedForwardNorm, layer),
-            attention: try attention(layer, configuration.attention),
-            feedForward: configuration.moeLayers[layer]
-                ? .mixture(try mixture(layer, configuration))
-                : .dense(
-                    try network(
-                        layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown),
-                        biases: (
-                            .feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
-                        ))))
+            mixer: mixer,
+            feedForward: configuration.hasNetwork[layer] ? try feedForward(layer, configuration) : nil)
+    }
+
+    private func mixer(_ layer: Int, _ configuration: DecoderConfiguration) throws -> (any MixerParameters)? {
+        switch configuration.mixers[layer] {
+        case .attention: try attention(layer, configuration.attention)
+        case .convolution: try gatedConvolution(layer)
+        case .delta: try gatedDeltaNet(layer)
+        case .mamba: try mamba(layer)
+        case nil: nil
+        }
+    }
+
+    private func feedForward(_ layer: Int, _ configuration: DecoderConfiguration) throws -> FeedForwardParameters {
+        if configuration.moeLayers[layer] { return .mixture(try mixture(layer, configuration)) }
+        return .dense(
+            try network(
+                layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown),
+                biases: (.feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias)))
     }
 
     private func attention(_ layer: Int, _ shape: DecoderConfiguration.Attention) throws -> AttentionParameters {
@@ -180,7 +215,9 @@ final class ParameterLoader {
         biases: (gate: Role.Kind, up: Role.Kind, down: Role.Kind)?, expert: Int? = nil
     ) throws -> GatedNetwork {
         GatedNetwork(
-            gateUp: try linear([(kinds.gate, biases?.gate), (kinds.up, biases?.up)], layer, expert: expert),
+            gateUp: try linear(
+                (has(kinds.gate, layer, expert: expert) ? [(kinds.gate, biases?.gate)] : [])
+                    + [(kinds.up, biases?.up)], layer, expert: expert),
             down: try linear([(kinds.down, biases?.down)], layer, expert: expert))
     }
 
@@ -194,7 +231,7 @@ final class ParameterLoader {
             router: try linear([(.router, .routerBias)], layer),
             correction: try vectorIfThere(.routerCorrectionBias, layer),
             experts: experts,
-            shared: has(.sharedExpertGate, layer)
+            shared: has(.sharedExpertDown, layer)
                 ? try network(
                     layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown),
                     biases: (.sharedExpertGateBias, .sharedExpertUpBias, .sharedExpertDownBias)) : nil,

@@ -116,7 +116,8 @@ package struct RouterRule: Sendable {
             for slot in gates.indices { gates[slot] *= configuration.scale / sum }
             return
         }
-        let sum = configuration.renormalizes ? max(gates.reduce(0, +) + 1e-20, configuration.leastSum) : 1
+        let sum =
+            configuration.renormalizes ? max(gates.reduce(0, +) + configuration.sumOffset, configuration.leastSum) : 1
         for slot in gates.indices { gates[slot] *= configuration.scale / sum }
     }
 
@@ -239,7 +240,7 @@ package struct RouterRule: Sendable {
             var sum: Float = 1
             var mean: Float = 0
             if configuration.renormalizes {
-                sum = slots.reduce(Float(1e-20)) { $0 + scores[Int(decision.selected[$1])] }
+                sum = slots.reduce(configuration.sumOffset) { $0 + scores[Int(decision.selected[$1])] }
                 if sum > configuration.leastSum {
                     mean = slots.reduce(Float(0)) { $0 + slopes[$1] * scores[Int(decision.selected[$1])] / sum }
                 } else {

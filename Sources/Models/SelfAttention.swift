@@ -91,7 +91,9 @@ struct SelfAttention {
             window: configuration.windows[layer], chunk: configuration.chunks[layer], sinks: parameters.sinks?.values)
     }
 
-    var queryColumns: Range<Int> { 0..<configuration.heads * configuration.keyDimension }
+    /// From one head's query to the next's: its gate is between where the projection has both.
+    private var queryStride: Int { configuration.keyDimension * (configuration.gatesInsideQuery ? 2 : 1) }
+    var queryColumns: Range<Int> { 0..<configuration.heads * queryStride }
     var keyColumns: Range<Int> {
         queryColumns.upperBound..<queryColumns.upperBound + configuration.keyValueHeads * configuration.keyDimension
     }
@@ -105,9 +107,19 @@ struct SelfAttention {
             dimension: configuration.keyDimension)
     }
 
+    private func queryHeads(_ matrix: Matrix) -> HeadSpan {
+        HeadSpan(
+            values: matrix.values, stride: matrix.columns, headStride: queryStride,
+            dimension: configuration.keyDimension)
+    }
+
     /// The norm of queries or keys: of each head where its weights are a head's, else of all heads together.
-    private func headNorm(_ weights: NormWeights, width: Int) -> Normalization {
-        Normalization(weights: weights, norm: norm, heads: width / max(weights.weight.columns, 1))
+    private func headNorm(_ weights: NormWeights, isQuery: Bool) -> Normalization {
+        if isQuery, configuration.gatesInsideQuery {
+            return Normalization(weights: weights, norm: norm, heads: configuration.heads, headStride: queryStride)
+        }
+        let width = isQuery ? queryColumns.count : keyColumns.count
+        return Normalization(weights: weights, norm: norm, heads: width / max(weights.weight.columns, 1))
     }
 
     /// - Parameters:
@@ -140,7 +152,7 @@ struct SelfAttention {
             (parameters.queryNorm, queryColumns, true), (parameters.keyNorm, keyColumns, false),
         ] {
             guard let weights else { continue }
-            let norm = headNorm(weights, width: columns.count)
+            let norm = headNorm(weights, isQuery: isQuery)
             let statistics = keeps ? norm.statistics(rows: input.rows) : nil
             if isQuery { queryStatistics = statistics } else { keyStatistics = statistics }
             norm.forward(
@@ -158,14 +170,17 @@ struct SelfAttention {
         if let cache {
             cache.append(keys: stacked.span(columns: keyColumns), values: stacked.span(columns: valueColumns))
             core(shape).forward(
-                heads(stacked, from: 0), heads(cache.keys, from: 0), heads(cache.values, from: 0), into: out,
+                queryHeads(stacked), heads(cache.keys, from: 0), heads(cache.values, from: 0), into: out,
                 logsums: logsums, workers)
         } else {
             core(shape).forward(
-                heads(stacked, from: 0), heads(stacked, from: keyColumns.lowerBound),
+                queryHeads(stacked), heads(stacked, from: keyColumns.lowerBound),
                 heads(stacked, from: valueColumns.lowerBound), into: out, logsums: logsums, workers)
         }
-        let gate = parameters.gate.map { sigmoid($0.forward(input, workers), workers) }
+        let gate =
+            configuration.gatesInsideQuery
+            ? sigmoid(gates(in: stacked), workers)
+            : parameters.gate.map { sigmoid($0.forward(input, workers), workers) }
         let gated = gate.map { product($0, context, workers) }
         let output = parameters.output.forward(gated ?? context, workers)
         guard let logsums else { return (output, nil) }
@@ -191,9 +206,11 @@ struct SelfAttention {
         workers.forEachRange(of: stacked.rows, size: 64) { rows in
             for row in rows {
                 rotary.rotate(
-                    stacked.row(row), position: row % shape.length,
-                    heads: configuration.heads + configuration.keyValueHeads, stride: configuration.keyDimension,
+                    stacked.row(row), position: row % shape.length, heads: configuration.heads, stride: queryStride,
                     sign: sign)
+                rotary.rotate(
+                    stacked.row(row) + keyColumns.lowerBound, position: row % shape.length,
+                    heads: configuration.keyValueHeads, stride: configuration.keyDimension, sign: sign)
             }
         }
     }
@@ -202,8 +219,34 @@ struct SelfAttention {
     private func scaleQueries(_ stacked: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable) {
         guard let factors = rotary.queryFactors else { return }
         for row in 0..<stacked.rows {
-            let queries = stacked.row(row)
-            ctransformer_scale(queries, queries, factors[row % shape.length], queryColumns.count)
+            for head in 0..<configuration.heads {
+                let query = stacked.row(row) + head * queryStride
+                ctransformer_scale(query, query, factors[row % shape.length], configuration.keyDimension)
+            }
+        }
+    }
+
+    /// The gates that lie behind each head's query.
+    private func gates(in stacked: Matrix) -> Matrix {
+        let dimension = configuration.keyDimension
+        let result = Matrix(rows: stacked.rows, columns: configuration.heads * dimension)
+        for row in 0..<stacked.rows {
+            for head in 0..<configuration.heads {
+                (result.row(row) + head * dimension).update(
+                    from: stacked.row(row) + head * queryStride + dimension, count: dimension)
+            }
+        }
+        return result
+    }
+
+    /// Puts their gradients there.
+    private func putGates(_ slopes: Matrix, in gradient: Matrix) {
+        let dimension = configuration.keyDimension
+        for row in 0..<gradient.rows {
+            for head in 0..<configuration.heads {
+                (gradient.row(row) + head * queryStride + dimension).update(
+                    from: slopes.row(row) + head * dimension, count: dimension)
+            }
         }
     }
 
@@ -228,9 +271,9 @@ struct SelfAttention {
 
     /// The gradient of the heads' output before its gate, in place of the gated output's.
     ///
-    /// - Returns: what the gate adds to the input's gradient.
+    /// - Returns: the gradient of what the gate is the sigmoid of.
     private func gateBackward(
-        _ projection: Linear, _ gate: Matrix, _ gradient: Matrix, _ tape: AttentionTape, _ workers: Workers
+        _ gate: Matrix, _ gradient: Matrix, _ tape: AttentionTape, _ workers: Workers
     ) -> Matrix {
         let slope = Matrix(rows: gate.rows, columns: gate.columns)
         workers.forEachRange(of: gate.rows, size: 16) { rows in
@@ -241,9 +284,7 @@ struct SelfAttention {
                 gradient.values[i] *= share
             }
         }
-        let result = Matrix(rows: tape.input.rows, columns: tape.input.columns)
-        projection.backward(slope.span, input: tape.input.span, into: result.span, workers)
-        return result
+        return slope
     }
 
     /// The gradient of the input, added to `target` where it is given.
@@ -266,18 +307,16 @@ struct SelfAttention {
         into target: Matrix, _ workers: Workers
     ) {
         let stacked = tape.query
-        let gateSlope = tape.gate.flatMap { gate in
-            parameters.gate.map { gateBackward($0, gate, context, tape, workers) }
-        }
+        let gateSlope = tape.gate.map { gateBackward($0, context, tape, workers) }
         let gradient = Matrix(zeros: stacked.rows, stacked.columns)
         let dimension = configuration.valueDimension
         func contextHeads(_ matrix: Matrix) -> HeadSpan {
             HeadSpan(values: matrix.values, stride: matrix.columns, headStride: dimension, dimension: dimension)
         }
         core(shape).backward(
-            heads(stacked, from: 0), heads(stacked, from: keyColumns.lowerBound),
+            queryHeads(stacked), heads(stacked, from: keyColumns.lowerBound),
             heads(stacked, from: valueColumns.lowerBound), out: contextHeads(tape.context), logsums: tape.logsums,
-            dOut: contextHeads(context), dQuery: heads(gradient, from: 0),
+            dOut: contextHeads(context), dQuery: queryHeads(gradient),
             dKey: heads(gradient, from: keyColumns.lowerBound), dValue: heads(gradient, from: valueColumns.lowerBound),
             sinkGradient: parameters.sinks?.gradient, workers)
         scaleQueries(gradient, shape, rotary)
@@ -286,18 +325,21 @@ struct SelfAttention {
             for i in 0..<gradient.count where abs(unclipped.values[i]) > limit { gradient.values[i] = 0 }
         }
         if let raw = tape.raw {
-            for (weights, statistics, columns) in [
-                (parameters.queryNorm, tape.queryStatistics, queryColumns),
-                (parameters.keyNorm, tape.keyStatistics, keyColumns),
+            for (weights, statistics, columns, isQuery) in [
+                (parameters.queryNorm, tape.queryStatistics, queryColumns, true),
+                (parameters.keyNorm, tape.keyStatistics, keyColumns, false),
             ] {
                 guard let weights, let statistics else { continue }
-                headNorm(weights, width: columns.count).backward(
+                headNorm(weights, isQuery: isQuery).backward(
                     raw.span(columns: columns), statistics: statistics, dy: gradient.span(columns: columns),
                     into: gradient.span(columns: columns), replaces: true, workers)
             }
         }
         if configuration.normalizesAfterRotation { rotate(gradient, shape, rotary, sign: -1, workers) }
+        if let gateSlope, configuration.gatesInsideQuery { putGates(gateSlope, in: gradient) }
         projection.backward(gradient.span, input: tape.input.span, into: target.span, workers)
-        if let gateSlope { ctransformer_add_scaled(target.values, gateSlope.values, 1, target.count) }
+        if let gateSlope, let gate = parameters.gate {
+            gate.backward(gateSlope.span, input: tape.input.span, into: target.span, beta: 1, workers)
+        }
     }
 }

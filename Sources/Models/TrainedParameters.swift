@@ -53,28 +53,13 @@ extension Decoder {
         for norm in [layer.attentionNorm, layer.attentionOutputNorm] {
             if let norm { prepare(norm, isTrained, &result) }
         }
-        let attention = layer.attention
-        switch attention.projections {
-        case .grouped(let linear): prepare(linear, isTrained, &result)
-        case .latent(let latent):
-            prepare(latent.query, isTrained, &result)
-            if let (norm, projection) = latent.queryUp {
-                prepare(norm, isTrained, &result)
-                prepare(projection, isTrained, &result)
+        for weights in layer.mixer?.weights ?? [] {
+            switch weights {
+            case .linear(let linear): prepare(linear, isTrained, &result)
+            case .norm(let norm): prepare(norm, isTrained, &result)
+            case .vector(let vector): prepare(vector, isTrained, &result)
             }
-            prepare(latent.keyValueDown, isTrained, &result)
-            prepare(latent.keyValueNorm, isTrained, &result)
-            prepare(latent.keyValueUp, isTrained, &result)
         }
-        for norm in [attention.queryNorm, attention.keyNorm] { if let norm { prepare(norm, isTrained, &result) } }
-        if let sinks = attention.sinks {
-            let trains = isTrained(sinks.role)
-            sinks.gradient = trains ? Matrix(zeros: 1, sinks.values.columns) : nil
-            append(sinks.role, sinks.values, sinks.gradient, isMatrix: false, &result)
-            keep(sinks, sinks.role, trains)
-        }
-        if let gate = attention.gate { prepare(gate, isTrained, &result) }
-        prepare(attention.output, isTrained, &result)
         for norm in [layer.feedForwardNorm, layer.feedForwardOutputNorm] {
             if let norm { prepare(norm, isTrained, &result) }
         }
@@ -85,7 +70,15 @@ extension Decoder {
             for expert in mixture.experts { prepare(expert, isTrained, &result) }
             if let shared = mixture.shared { prepare(shared, isTrained, &result) }
             if let gate = mixture.sharedGate { prepare(gate, isTrained, &result) }
+        case nil: break
         }
+    }
+
+    private func prepare(_ vector: VectorWeights, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+        let trains = isTrained(vector.role)
+        vector.gradient = trains ? Matrix(zeros: vector.values.rows, vector.values.columns) : nil
+        append(vector.role, vector.values, vector.gradient, isMatrix: vector.values.rows > 1, &result)
+        keep(vector, vector.role, trains)
     }
 
     private func prepare(_ network: GatedNetwork, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {

@@ -10,13 +10,17 @@ package indirect enum JSON: Sendable, Equatable {
 
     /// Parses text strictly, after a byte order mark if there is one: no duplicate keys, no comments, nothing after the value.
     ///
+    /// - Parameter allowsInfinity: whether `Infinity` is a number, as Python writes one where a configuration has no limit.
     /// - Throws: `SafetensorsError` with the byte offset.
-    package init(parsing bytes: [UInt8], file: String, maximumDepth: Int = 64) throws(SafetensorsError) {
+    package init(
+        parsing bytes: [UInt8], file: String, maximumDepth: Int = 64, allowsInfinity: Bool = false
+    ) throws(SafetensorsError) {
         var result: Result<JSON, SafetensorsError> = .success(.null)
         bytes.withUnsafeBufferPointer { buffer in
             do throws(SafetensorsError) {
                 var scanner = JSONScanner(buffer, file: file)
                 scanner.skipMark()
+                scanner.allowsInfinity = allowsInfinity
                 scanner.skipWhitespace()
                 let value = try Self.value(&scanner, depth: maximumDepth)
                 scanner.skipWhitespace()

@@ -6,6 +6,8 @@ struct JSONScanner {
     private let bytes: UnsafeBufferPointer<UInt8>
     private(set) var offset = 0
     private let file: String
+    /// Whether `Infinity` is a number.
+    var allowsInfinity = false
 
     init(_ bytes: UnsafeBufferPointer<UInt8>, file: String) {
         self.bytes = bytes
@@ -156,6 +158,10 @@ struct JSONScanner {
     mutating func number() throws(SafetensorsError) -> String {
         let start = offset
         _ = take(UInt8(ascii: "-"))
+        if allowsInfinity, peek == UInt8(ascii: "I") {
+            try literal("Infinity")
+            return try utf8(start..<offset)
+        }
         if peek == UInt8(ascii: "N") || peek == UInt8(ascii: "I") {
             let name = peek == UInt8(ascii: "N") ? "NaN" : "Infinity"
             throw failure("\(name) is no number of JSON, though Python's json writes it: write null, or leave it out")

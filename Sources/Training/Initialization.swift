@@ -32,7 +32,11 @@ extension Checkpoint {
                 let name = role.kind.rawValue
                 let isNorm = name.lowercased().contains("norm")
                 let expression: TensorExpression
-                if name.hasSuffix(".bias") || role.kind == .sinks || role.kind == .routerCorrectionBias {
+                if [.mixerNorm, .mixerStepBias, .mixerSkip].contains(role.kind) {
+                    expression = .constant(1)
+                } else if role.kind == .mixerDecay || name.hasSuffix(".bias") || role.kind == .sinks
+                    || role.kind == .routerCorrectionBias
+                {
                     expression = .constant(0)
                 } else if isNorm {
                     expression = .constant(one)

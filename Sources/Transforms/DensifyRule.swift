@@ -70,6 +70,7 @@ struct DensifyRule {
         for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
         config.object["model_type"] = .string(target.modelType)
         config.object["architectures"] = .array(target.classNames.prefix(1).map { .string($0) })
+        try source.setMixers(for: target, in: &config)
         for key in pair["set"]?.object?.keys ?? [] { config.object[key] = pair["set"]?.object?[key] }
         guard let inner = rule["inner"]?.string else {
             throw CheckpointError(.internalFailure, message: "the rule for \(target.modelType) lacks a key")
@@ -80,13 +81,14 @@ struct DensifyRule {
         case .family: break
         case .denseLayers:
             let keys = target.layerKeys
-            guard keys.firstDense != nil || keys.types != nil || keys.when != nil else {
+            guard keys.firstDense != nil || keys.types != nil || keys.when != nil || keys.dense != nil else {
                 throw CheckpointError(.internalFailure, message: "\(target.modelType) cannot say that layers are dense")
             }
             if let key = keys.firstDense { config.object[key] = JSON(source.layerCount) }
             if let key = keys.types {
                 config.object[key] = .array([JSON](repeating: "dense", count: source.layerCount))
             }
+            if let key = keys.dense { config.object[key] = .array((0..<source.layerCount).map { JSON($0) }) }
             if let key = keys.when { config.object[key] = 0 }
         case .oneExpert:
             config = try source.configuration(setting: "experts", to: 1, in: config)

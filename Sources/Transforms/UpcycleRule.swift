@@ -151,6 +151,7 @@ package struct UpcycleRule: Sendable {
         if let key = target.router?.renormalizationKey { config.object[key] = .bool(normalises) }
         try setLayers(layers, source, in: &config)
         if let form = pair["windows"]?.string { try config.spellWindows(of: source, as: form, for: target) }
+        try source.setMixers(for: target, in: &config)
         for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
         try config.spellSizes(of: source, for: target)
         // Another spelling of a key that was set would contradict it.
@@ -168,6 +169,7 @@ package struct UpcycleRule: Sendable {
     }
 
     private func setting(_ value: JSON?, _ source: ModelDescription) throws -> JSON? {
+        if let size = value?.object?["size"]?.string { return JSON(try source.size(size)) }
         guard let size = value?.object?["inverseSquareRootOf"]?.string else { return value }
         return JSON(1 / Double(try source.size(size)).squareRoot())
     }

@@ -54,7 +54,7 @@ struct ArchitectureTests {
         arguments: [
             "mixtral", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "phimoe", "deepseek-v2", "deepseek-v3",
             "glm4-moe", "glm4-moe-lite", "minimax-m2", "dots1", "solar-open", "hy-v3", "afmoe", "exaone-moe",
-            "ernie4-5-moe", "hunyuan-v1-moe",
+            "ernie4-5-moe", "hunyuan-v1-moe", "lfm2-moe",
         ])
     func layouts(_ name: String) async throws {
         let folder = try TemporaryFolder()

@@ -43,7 +43,7 @@ import Testing
         for (name, _, values) in gradients {
             // transformers' models have no biases that their configuration does not ask for.
             guard let expected = try golden.values("grad.\(name)") else { continue }
-            #expect(relativeDifference(values, expected) <= 1e-4, "\(name)")
+            #expect(relativeDifference(values, expected) <= Double(golden.tolerance), "\(name)")
             compared += 1
         }
         let stated = golden.names.count {
@@ -102,8 +102,10 @@ import Testing
 struct Golden {
     private let file: SafetensorsFile
     let batch: TokenBatch
+    let tolerance: Float
 
     init(_ name: String) throws {
+        tolerance = Fixtures.tolerance(name)
         file = try SafetensorsFile(path: Fixtures.model(name) + "/expected.safetensors")
         let ids = try file.bytes("input_ids").withUnsafeBytes { Array($0.bindMemory(to: Int64.self)) }
         batch = TokenBatch(ids: ids.map { Int32($0) }, length: 24)
@@ -123,18 +125,18 @@ struct Golden {
         #expect(recorder.streams.count == names.count { $0.hasPrefix("hidden.") } - 1)
         #expect(recorder.routers.count >= names.count { $0.hasPrefix("router_logits.") })
         for (layer, stream) in recorder.streams.enumerated() {
-            #expect(largestDifference(stream, try values("hidden.\(layer)")) <= 1e-4, "hidden.\(layer)")
+            #expect(largestDifference(stream, try values("hidden.\(layer)")) <= tolerance, "hidden.\(layer)")
         }
-        #expect(largestDifference(states.array, try values("hidden.final")) <= 1e-4, "hidden.final")
+        #expect(largestDifference(states.array, try values("hidden.final")) <= tolerance, "hidden.final")
         for (index, logits) in recorder.routers.enumerated() {
             guard let expected = try values("router_logits.\(index)") else { continue }
-            #expect(largestDifference(logits, expected) <= 1e-4, "router_logits.\(index)")
+            #expect(largestDifference(logits, expected) <= tolerance, "router_logits.\(index)")
         }
         let logits = try decoder.logits(states.span)
-        #expect(largestDifference(logits.array, try values("logits")) <= 1e-4, "logits")
+        #expect(largestDifference(logits.array, try values("logits")) <= tolerance, "logits")
         let losses = try decoder.losses(states, batch)
         let loss = losses.reduce(0, +) / Float(losses.count)
-        #expect(largestDifference([loss], try values("loss")) <= 1e-4, "loss")
+        #expect(largestDifference([loss], try values("loss")) <= tolerance, "loss")
     }
 }
 

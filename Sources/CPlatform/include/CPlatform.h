@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CMixers.h"
 #include "CTransformer.h"
 
 // Calls that Glibc hides from Swift (they need _GNU_SOURCE), each with the meaning of the call it is named for.

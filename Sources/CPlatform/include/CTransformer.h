@@ -42,6 +42,11 @@ void ctransformer_glu_backward(
     int kind, float alpha, float limit, const float *gate, const float *up, const float *dout, float *dgate,
     float *dup, size_t count);
 
+/// out[i] = max(x[i], 0)^2, the activation of networks without a gate.
+void ctransformer_squared_relu(const float *x, float *out, size_t count);
+/// The gradient of x, which may be x's memory.
+void ctransformer_squared_relu_backward(const float *x, const float *dout, float *dx, size_t count);
+
 /// Replaces s[0, count) by softmax(cap(scale * s)) over [low, high) and zeros elsewhere; `sink` takes part in the sum where
 /// it is not null. cap(z) = softcap * tanh(z / softcap) where softcap is positive. Returns the log of the sum.
 float ctransformer_softmax(

@@ -99,9 +99,11 @@ struct PlanUpcycle: ParsableCommand {
         table.add("active per token", shortText(dense.active), shortText(mixture.active))
         table.add("bytes", bytesText(dense.bytes), bytesText(mixture.bytes))
         func cache(_ sizes: CheckpointSizes) -> String {
-            bytesText(sizes.keyValueElements * sizes.bytes / max(sizes.total, 1) * forecast.context)
+            let elements = sizes.keyValueElements * forecast.context + sizes.stateElements
+            return bytesText(elements * sizes.bytes / max(sizes.total, 1))
         }
-        table.add("keys, values of \(shortText(forecast.context)) tokens", cache(dense), cache(mixture))
+        let kept = dense.stateElements > 0 ? "keys, values, state of" : "keys, values of"
+        table.add("\(kept) \(shortText(forecast.context)) tokens", cache(dense), cache(mixture))
         let context = forecast.context
         table.add(
             "FLOPs per token", shortText(dense.forwardFLOPs(context: context)),
@@ -152,6 +154,7 @@ struct PlanUpcycle: ParsableCommand {
                 "total_parameters": JSON(sizes.total), "active_parameters": JSON(sizes.active),
                 "bytes": JSON(sizes.bytes), "router_parameters": JSON(sizes.routers),
                 "key_value_elements_per_token": JSON(sizes.keyValueElements),
+                "state_elements": JSON(sizes.stateElements),
                 "flops_per_token": JSON(sizes.forwardFLOPs(context: forecast.context)),
                 "training_flops_per_token": JSON(sizes.trainingFLOPs(context: forecast.context)),
             ])

@@ -3,7 +3,7 @@ package import Models
 import Numerics
 import Safetensors
 
-/// Continues a text token by token; keys and values of what was before are kept.
+/// Continues a text token by token; what the layers know of what was before is kept.
 ///
 /// ```swift
 /// let generator = Generator(decoder, sampling: Sampling())
@@ -54,7 +54,7 @@ package struct Generator {
         guard !prompt.isEmpty else {
             throw CheckpointError(.usage, message: "the prompt has no token: there is nothing to continue")
         }
-        let cache = KeyValueCache(
+        let state = SequenceState(
             decoder.configuration, capacity: min(prompt.count + min(maximum, 1 << 20), 1 << 12))
         var next = prompt[...]
         for step in 0..<max(maximum, 0) {
@@ -62,7 +62,7 @@ package struct Generator {
             while !next.isEmpty {
                 let piece = Array(next.prefix(Self.piece))
                 next = next.dropFirst(piece.count)
-                let states = try decoder.forward(TokenBatch(ids: piece, length: piece.count), cache: cache)
+                let states = try decoder.forward(TokenBatch(ids: piece, length: piece.count), state: state)
                 if next.isEmpty { logits = try decoder.logits(states.span(rows: piece.count - 1..<piece.count)) }
             }
             let values = UnsafeBufferPointer(logits.buffer)

@@ -26,10 +26,7 @@ package enum BatchSize {
 
     /// Bytes of activations that a token needs while a layer is computed, a little more than less.
     package static func bytesPerToken(_ configuration: DecoderConfiguration, slots: Int) -> Int {
-        let attention = configuration.attention
-        let projected =
-            attention.heads * (attention.keyDimension + attention.valueDimension)
-            + 2 * attention.keyValueHeads * (attention.keyDimension + attention.valueDimension)
+        let projected = configuration.mixerValues
         var network = 3 * (configuration.inner ?? 0)
         if let mixture = configuration.mixture {
             let routed =

@@ -83,7 +83,7 @@ package struct BudgetPlan: Sendable {
     }
 
     private func bytes(_ sizes: ModelSizes) -> Double {
-        bytesPerParameter * (sizes.total + sizes.keyValueElements * context)
+        bytesPerParameter * (sizes.total + sizes.keyValueElements * context + sizes.stateElements)
     }
 
     /// The sizes that both budget and memory allow, as logarithms.

@@ -117,6 +117,8 @@ package struct ModelSizes: Sendable, Hashable {
     package var layers: Double
     /// Elements of keys and values for a token.
     package var keyValueElements: Double
+    /// Elements of what layers without attention keep of a sequence.
+    package var stateElements: Double
     /// FLOPs for a token, forward and backward.
     package var trainingFLOPs: Double
     /// FLOPs for a token, forward alone, without the attention's over the context.
@@ -124,7 +126,8 @@ package struct ModelSizes: Sendable, Hashable {
 
     package init(
         dense: Double, active: Double, total: Double, expertParameters: Double, experts: Double, selected: Double,
-        width: Double, layers: Double, keyValueElements: Double, trainingFLOPs: Double, inferenceFLOPs: Double
+        width: Double, layers: Double, keyValueElements: Double, stateElements: Double = 0, trainingFLOPs: Double,
+        inferenceFLOPs: Double
     ) {
         self.dense = dense
         self.active = active
@@ -135,6 +138,7 @@ package struct ModelSizes: Sendable, Hashable {
         self.width = width
         self.layers = layers
         self.keyValueElements = keyValueElements
+        self.stateElements = stateElements
         self.trainingFLOPs = trainingFLOPs
         self.inferenceFLOPs = inferenceFLOPs
     }

@@ -35,8 +35,10 @@ package struct ServedModel: Sendable, Hashable {
     package var weightBytes: Double { sizes.total * bytesPerParameter }
 
     /// Keys and values of a request, on average over the time it is served: (p + n/2) tokens of them, 2 h l elements each,
-    /// which is (2p + n) h l.
-    package var requestBytes: Double { (promptTokens + outputTokens / 2) * keyValueBytes }
+    /// which is (2p + n) h l; and what layers without attention keep of it.
+    package var requestBytes: Double {
+        (promptTokens + outputTokens / 2) * keyValueBytes + sizes.stateElements * bytesPerParameter
+    }
 }
 
 /// The time that the slower of memory and arithmetic takes, where nothing is measured.

@@ -19,6 +19,8 @@ package struct CheckpointSizes: Sendable, Hashable {
     package private(set) var multiplied = 0.0
     /// Elements of keys and values, or of the latent that they are made from, for a token.
     package let keyValueElements: Double
+    /// Elements of what layers without attention keep of a sequence, however long it is.
+    package let stateElements: Double
     /// FLOPs of attention scores and their sum for a token, over the tokens it attends to.
     package let attentionFLOPsPerContextToken: Double
     package let layers: Double
@@ -36,16 +38,20 @@ package struct CheckpointSizes: Sendable, Hashable {
         expertCount = isMixture ? Double(try description.size("experts")) : 1
         topK = isMixture ? Double(try description.size("top_k")) : 1
         let heads = Double(try description.size("heads"))
+        let attending = Double(description.attendingLayers)
+        stateElements = try (0..<description.layerCount).reduce(0) {
+            try $0 + Double(description.stateElements(of: $1))
+        }
         if let latent = description.sizeIfKnown("kv_lora_rank") {
             let rotated = Double(description.sizeIfKnown("qk_rope") ?? 0)
             let plain = Double(description.sizeIfKnown("qk_nope") ?? 0)
-            keyValueElements = layers * (Double(latent) + rotated)
+            keyValueElements = attending * (Double(latent) + rotated)
             attentionFLOPsPerContextToken =
-                layers * 2 * heads * (plain + rotated + Double(try description.size("v_dim")))
+                attending * 2 * heads * (plain + rotated + Double(try description.size("v_dim")))
         } else {
             let width = Double(try description.size("head_dim"))
-            keyValueElements = layers * 2 * Double(try description.size("kv_heads")) * width
-            attentionFLOPsPerContextToken = layers * 4 * heads * width
+            keyValueElements = attending * 2 * Double(try description.size("kv_heads")) * width
+            attentionFLOPsPerContextToken = attending * 4 * heads * width
         }
         for expected in try checkpoint.expectedTensors() {
             for (role, view) in expected.placements {
@@ -91,7 +97,7 @@ package struct CheckpointSizes: Sendable, Hashable {
         ModelSizes(
             dense: dense ?? active, active: active, total: total, expertParameters: experts / max(expertCount, 1),
             experts: expertCount, selected: topK, width: hidden, layers: layers, keyValueElements: keyValueElements,
-            trainingFLOPs: 6 * multiplied, inferenceFLOPs: 2 * multiplied)
+            stateElements: stateElements, trainingFLOPs: 6 * multiplied, inferenceFLOPs: 2 * multiplied)
     }
 
     /// N as a law counts it.
