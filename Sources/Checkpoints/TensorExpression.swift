@@ -119,7 +119,7 @@ package indirect enum TensorExpression: Sendable {
     }
 
     /// Lets go of whole matrices that were computed.
-    func release() {
+    package func release() {
         if case .whole(let values, _) = self { values.release() }
         for operand in operands { operand.release() }
     }

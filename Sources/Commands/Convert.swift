@@ -67,7 +67,7 @@ struct Convert: AsyncParsableCommand {
         if let direction { return try await copy(direction) }
         let source = try Checkpoint(at: input)
         let dtype = try writing.parsedDType()
-        if let dtype, dtype == .f8E4M3 || dtype == .f8E5M2, !common.quiet {
+        if let dtype, dtype == .f8E4M3 || dtype == .f8E5M2 {
             standardError(
                 "warning: \(dtype.rawValue) keeps \(dtype == .f8E4M3 ? 3 : 2) bits of the mantissa and no scale: "
                     + "few readers accept it, and most models lose quality\n")

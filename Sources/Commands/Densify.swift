@@ -19,7 +19,10 @@ struct Densify: AsyncParsableCommand {
               moe-tool densify --method fisher:stats.safetensors moe   # of `evaluate --stats stats.safetensors --fisher`
               moe-tool densify code+law --distill --data texts/ --heldout held-out/ --base seed
 
-            With --data or --stats, what the gates add up to and the mean of a shared expert's gate are those measured.
+            With --data or --stats, what the gates add up to and the mean of a shared expert's gate are those measured. \
+            What is expected to be lost is said before anything is written: the energy of the differences between the \
+            experts' weights and those in their place. With --data the loss before and after is measured too, on \
+            --heldout where that is given.
 
             Pairs: mixtral -> mistral, llama; qwen2_moe -> qwen2; qwen3_moe -> qwen3; flex_olmo -> olmo2; granitemoe -> \
             granite; deepseek_v2 and deepseek_v3 to their own with dense layers; olmoe and gpt_oss to their own with one \
@@ -75,6 +78,9 @@ struct Densify: AsyncParsableCommand {
     @OptionGroup(title: "Data") var data: DataArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
+
+    /// The text that the loss is measured on: held-out text where it is given.
+    private var measuredText: [String] { training.heldout.isEmpty ? training.data : training.heldout }
 
     enum Alignment: String, ExpressibleByArgument, CaseIterable { case permutation }
 
@@ -175,11 +181,19 @@ struct Densify: AsyncParsableCommand {
         var remarks = ["A \(dense.description.architecture.modelType) with \(report.width) hidden units a layer."]
         if report.granularity > 1 { remarks.append("Every \(report.granularity) experts were joined to one network.") }
         remarks += report.approximations.map { "This approximates: \($0)." }
+        let expected = try mixture.weightLoss(densifying: options)
+        remarks.append(expected.sentence(isExact: report.isExactForCopies))
+        let loss =
+            writing.dryRun || measuredText.isEmpty
+            ? nil
+            : try LossChange(
+                mixture, measuredText, tokens: training.heldoutTokens ?? Self.measuredTokens, data, writing, common)
         try await write(
             dense, to: output, writing: writing, common: common, remarks: remarks,
             details: [
                 "intermediate_size": JSON(report.width), "granularity": JSON(report.granularity),
                 "approximations": .array(report.approximations.map { .string($0) }),
-            ])
+                "expected_loss": expected.json(isExact: report.isExactForCopies),
+            ], loss: loss)
     }
 }

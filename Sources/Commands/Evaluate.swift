@@ -150,7 +150,7 @@ struct Evaluate: ParsableCommand {
                 checkpoint, workers: workers, memory: compute.memory.bytes, topK: checkpoint.isMixture ? topK : nil)
             let encoder = try text.encoder(path, decoder)
             let texts = try read(sources, length: length, encoder: encoder)
-            for warning in Self.warnings(texts, decoder, length: length) where !common.quiet {
+            for warning in Self.warnings(texts, decoder, length: length) {
                 bar?.finish()
                 standardError("warning: \(path): \(warning)\n")
             }

@@ -124,7 +124,7 @@ struct Generate: ParsableCommand {
     private func warnOfLength(_ promptLength: Int, _ decoder: Decoder) {
         let description = decoder.checkpoint.description
         guard let limit = try? description.config.int("max_position_embeddings", description.architecture),
-            promptLength + maxTokens > limit, !common.quiet
+            promptLength + maxTokens > limit
         else { return }
         standardError(
             "warning: the prompt's \(promptLength) tokens and \(maxTokens) more exceed the \(limit) positions that the "

@@ -146,15 +146,37 @@ struct Prune: AsyncParsableCommand {
         options.seed = seed
         options.criterion = name
         let pruned = try source.pruned(options)
+        let expected = try source.pruningForecast(options)
         let left = try pruned.description.size("experts")
         let output = writing.output ?? defaultOutput(for: input, suffix: "-\(left)x")
+        let loss =
+            writing.dryRun || statistics.data.isEmpty
+            ? nil
+            : try LossChange(
+                source, statistics.data, tokens: statistics.tokens, statistics.reading, writing, common)
+        var remarks = ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."]
+        remarks.append(expected.weights.sentence(isExact: expected.isExact))
+        var details: JSONObject = [
+            "experts": JSON(left), "expected_loss": expected.weights.json(isExact: expected.isExact),
+        ]
+        if let scores = expected.lostScores, let worst = scores.max(by: { ($0.value, $1.key) < ($1.value, $0.key) }) {
+            let mean = scores.values.reduce(0, +) / Double(scores.count)
+            remarks.append(
+                "What goes has \(percentText(mean)) of the experts' \(name), in layer \(worst.key) "
+                    + "\(percentText(worst.value)).")
+            var layers = JSONObject()
+            for (layer, share) in scores.sorted(by: { $0.key < $1.key }) { layers[String(layer)] = JSON(share) }
+            details["lost_scores"] = .object(layers)
+        }
         try await write(
-            pruned, to: output, writing: writing, common: common,
-            remarks: ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."],
-            details: ["experts": JSON(left)])
+            pruned, to: output, writing: writing, common: common, remarks: remarks, details: details, loss: loss)
         if let page, !writing.dryRun {
             let groups = try source.pruneGroups(options)
-            try page.write(Report(pruning: source, to: pruned, choice, criterion: name, groups: groups), common)
+            try page.write(
+                Report(
+                    pruning: source, to: pruned, choice, criterion: name, groups: groups, expected: expected, loss: loss
+                ),
+                common)
         }
     }
 }

@@ -8,11 +8,22 @@ extension Report {
     /// - Parameter groups: by layer, the experts that each new one is made of.
     init(
         pruning source: Checkpoint, to pruned: Checkpoint, _ choice: PruneOptions.Choice, criterion: String,
-        groups: [Int: [[Int]]]
+        groups: [Int: [[Int]]], expected: PruningForecast, loss: LossChange?
     ) throws {
         self.init("Pruning of \(shortNames([source.name])[0])")
         let (before, after) = (try source.description.size("experts"), try pruned.description.size("experts"))
         summary = "\(after) of \(before) experts are left in each layer, by \(criterion)."
+        facts.append(
+            ("expected loss", "\(percentText(expected.weights.mean)) of the energy of the experts' weights"))
+        if let loss, let after = loss.after {
+            facts += zip(loss.before.domains, after.domains).map { old, new in
+                (
+                    "loss on \(old.name)",
+                    "\(fixedText(old.loss, digits: 4)) before, \(fixedText(new.loss, digits: 4)) after"
+                )
+            }
+            result = .object(["loss": loss.json, "expected_loss": expected.weights.json(isExact: expected.isExact)])
+        }
         figures.append(
             CheckpointParts.comparison([("before", CheckpointParts(source)), ("after", CheckpointParts(pruned))]))
         let layers = groups.keys.sorted()

@@ -87,6 +87,13 @@ struct MixtureArguments: ParsableArguments {
         help: "Copies of the feed-forward network (with --init partition: parts of it).")
     var experts: Int
 
+    @OptionGroup var shape: MixtureShapeArguments
+
+    var options: UpcycleOptions { shape.options(experts: experts) }
+}
+
+/// The same, but for the number of experts.
+struct MixtureShapeArguments: ParsableArguments {
     @Option(
         name: [.customShort("k"), .long],
         help: "Copies a token is routed to; by default 2, or all parts of a partition.")
@@ -108,7 +115,7 @@ struct MixtureArguments: ParsableArguments {
     @Flag(help: "Keep the dense network whole as a shared expert; the routed experts start at zero.")
     var sharedExperts = false
 
-    var options: UpcycleOptions {
+    func options(experts: Int) -> UpcycleOptions {
         var options = UpcycleOptions(experts: experts, topK: topK)
         options.granularity = granularity
         options.target = target

@@ -14,9 +14,10 @@ func defaultOutput(for input: String, suffix: String) -> String {
 /// - Parameters:
 ///   - remarks: sentences for the user; `details` is their form in the JSON document.
 ///   - check: what `--verify` compares the result's outputs with, where there is such a model.
+///   - loss: what measures the result on text, where the transform cannot keep the function.
 func write(
     _ checkpoint: Checkpoint, to output: String, writing: WritingOptions, common: CommonOptions, remarks: [String],
-    details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil
+    details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil, loss: LossChange? = nil
 ) async throws {
     var checkpoint = checkpoint
     checkpoint = try checkpoint.dropping(writing.drop)
@@ -34,10 +35,15 @@ func write(
     let made = checkpoint
     try await report(
         writing, common, remarks: remarks, warnings: checkpoint.warnings, document, verification: verification,
-        isResumable: !writing.pack
+        loss: loss, isResumable: !writing.pack
     ) { options in
         var options = options
-        if let verification { options.inspect = { try verification.run($0) } }
+        if verification != nil || loss != nil {
+            options.inspect = {
+                try verification?.run($0)
+                try loss?.run($0)
+            }
+        }
         return try await made.write(to: output, options: options)
     }
 }
@@ -49,7 +55,7 @@ func write(
 ///   - isResumable: whether what an interrupt leaves can be gone on with.
 func report(
     _ writing: WritingOptions, _ common: CommonOptions, remarks: [String] = [], warnings noted: [String] = [],
-    _ document: JSONObject, verification: OutputVerification? = nil, isResumable: Bool = true,
+    _ document: JSONObject, verification: OutputVerification? = nil, loss: LossChange? = nil, isResumable: Bool = true,
     writing body: (WriteOptions) async throws -> WriteReport
 ) async throws {
     var document = document
@@ -69,10 +75,11 @@ func report(
         throw error
     }
     let seconds = monotonicSeconds() - started
-    let warnings = noted + report.warnings + (verification?.warnings ?? [])
+    let warnings = noted + report.warnings + (verification?.warnings ?? []) + (loss?.warnings ?? [])
     for warning in warnings { standardError("warning: \(warning)\n") }
     if common.json {
         if let comparison = verification?.comparison { document["verification"] = .object(comparison.json) }
+        if let loss { document["loss"] = loss.json }
         document["bytes"] = JSON(report.bytes)
         document["files"] = .array(report.files.map { .string($0) })
         document["resumed_bytes"] = JSON(report.resumedBytes)
@@ -83,6 +90,7 @@ func report(
     if !common.quiet {
         for remark in remarks { try standardOutput(remark) }
         if let remark = verification?.remark { try standardOutput(remark) }
+        if let remark = loss?.remark { try standardOutput(remark) }
         let rate = seconds > 0.05 ? ", \(byteText(Int(saturating: Double(report.bytes) / seconds)))/s" : ""
         let resumed = report.resumedBytes > 0 ? ", \(byteText(report.resumedBytes)) of them by an earlier run" : ""
         try standardOutput(

@@ -1,92 +1,76 @@
+import CBLAS
 import Glibc
 import Safetensors
 
-/// The best approximation of a matrix of a given rank in the Frobenius norm (Eckart and Young 1936): its leading singular
-/// directions, from the eigenvectors of its Gram matrix on the smaller side, in F64.
+/// Adds to `sum` a multiple of the best approximation of a matrix of a given rank in the Frobenius norm (Eckart and Young
+/// 1936): its leading singular directions, from the eigenvectors of its Gram matrix on the smaller side, in F64 by LAPACK.
 ///
-/// Once an interruption is requested the result is of no use: the caller asks for that.
+/// It computes on the thread that calls it, so that the result does not depend on how many there are.
 ///
-/// - Returns: `[rows, columns]`, row by row.
-package func leadingDirections(_ matrix: [Float], rows: Int, columns: Int, rank: Int) -> [Double] {
-    let isWide = columns > rows
+/// - Parameters:
+///   - matrix: `[rows, columns]`, row by row, as `sum` is.
+/// - Returns: false, with `sum` as it was, where there is no answer: the matrix is not finite, or too large for LAPACK.
+/// - Complexity: `rows * columns * min(rows, columns)` for the Gram matrix and its cube for the eigenvectors; memory as
+///   `leadingDirectionsWorkspace` says.
+package func addLeadingDirections(
+    of matrix: [Double], rows: Int, columns: Int, rank: Int, factor: Double = 1, to sum: inout [Double]
+) -> Bool {
+    precondition(rows >= 0 && columns >= 0 && matrix.count == rows * columns && sum.count == matrix.count)
     let size = min(rows, columns)
-    let values = matrix.map(Double.init)
-    guard size > 0, rank < size else { return values }
-    var gram = [Double](repeating: 0, count: size * size)
-    if isWide {
-        for a in 0..<size where !Interruption.isRequested {
-            for b in 0...a {
-                var sum = 0.0
-                for k in 0..<columns { sum += values[a * columns + k] * values[b * columns + k] }
-                gram[a * size + b] = sum
-                gram[b * size + a] = sum
-            }
-        }
-    } else {
-        for row in 0..<rows where !Interruption.isRequested {
-            for a in 0..<size {
-                let left = values[row * columns + a]
-                for b in 0..<size { gram[a * size + b] += left * values[row * columns + b] }
-            }
-        }
+    guard size > 0, rank > 0 else { return true }
+    guard rank < size else {
+        guard matrix.allSatisfy(\.isFinite) else { return false }
+        for i in sum.indices { sum[i] += factor * matrix[i] }
+        return true
     }
-    let vectors = symmetricEigenvectors(gram, size: size).prefix(rank)
-    // The projection onto the leading vectors.
-    var result = [Double](repeating: 0, count: rows * columns)
-    for vector in vectors where !Interruption.isRequested {
+    guard let n = blasint(exactly: size), let m = blasint(exactly: max(rows, columns)) else { return false }
+    useSingleThreadedBLAS()
+    let isWide = columns > rows
+    let k = blasint(rank)
+    let stride = blasint(columns)
+    var vectors = [Double](repeating: 0, count: size * size)
+    cblas_dsyrk(
+        CblasRowMajor, CblasUpper, isWide ? CblasNoTrans : CblasTrans, n, m, 1, matrix, stride, 0, &vectors, n)
+    // LAPACK has no answer for what is not finite, and may not return.
+    guard (0..<size).allSatisfy({ vectors[$0 * size + $0].isFinite }) else { return false }
+    guard replaceByEigenvectors(&vectors, size: n) else { return false }
+    // The eigenvalues ascend: the last rows are the leading vectors.
+    vectors.withUnsafeBufferPointer { vectors in
+        guard let base = vectors.baseAddress else { return }
+        let leading = base + (size - rank) * size
+        var weights = [Double](repeating: 0, count: rank * max(rows, columns))
         if isWide {
-            var weights = [Double](repeating: 0, count: columns)
-            for row in 0..<rows { for k in 0..<columns { weights[k] += vector[row] * values[row * columns + k] } }
-            for row in 0..<rows { for k in 0..<columns { result[row * columns + k] += vector[row] * weights[k] } }
+            cblas_dgemm(
+                CblasRowMajor, CblasNoTrans, CblasNoTrans, k, m, n, 1, leading, n, matrix, stride, 0, &weights, m)
+            cblas_dgemm(
+                CblasRowMajor, CblasTrans, CblasNoTrans, n, m, k, factor, leading, n, weights, m, 1, &sum, stride)
         } else {
-            for row in 0..<rows {
-                var weight = 0.0
-                for k in 0..<columns { weight += values[row * columns + k] * vector[k] }
-                for k in 0..<columns { result[row * columns + k] += weight * vector[k] }
-            }
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, k, n, 1, matrix, stride, leading, n, 0, &weights, k)
+            cblas_dgemm(
+                CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, factor, weights, k, leading, n, 1, &sum, stride)
         }
     }
-    return result
+    return true
 }
 
-/// The eigenvectors of a symmetric matrix, the largest eigenvalue first: Jacobi's rotations until nothing is left off the
-/// diagonal.
-func symmetricEigenvectors(_ matrix: [Double], size: Int) -> [[Double]] {
-    var a = matrix
-    var v = [Double](repeating: 0, count: size * size)
-    for i in 0..<size { v[i * size + i] = 1 }
-    let scale = a.reduce(0) { $0 + $1 * $1 }
-    for _ in 0..<60 {
-        var off = 0.0
-        for i in 0..<size { for j in 0..<i { off += a[i * size + j] * a[i * size + j] } }
-        if off <= scale * 1e-30 { break }
-        for p in 0..<size where !Interruption.isRequested {
-            for q in p + 1..<size {
-                let apq = a[p * size + q]
-                guard abs(apq) > 1e-300 else { continue }
-                let theta = (a[q * size + q] - a[p * size + p]) / (2 * apq)
-                let t = (theta < 0 ? -1.0 : 1.0) / (abs(theta) + (theta * theta + 1).squareRoot())
-                let c = 1 / (t * t + 1).squareRoot()
-                let s = t * c
-                for k in 0..<size {
-                    let (x, y) = (a[k * size + p], a[k * size + q])
-                    a[k * size + p] = c * x - s * y
-                    a[k * size + q] = s * x + c * y
-                }
-                for k in 0..<size {
-                    let (x, y) = (a[p * size + k], a[q * size + k])
-                    a[p * size + k] = c * x - s * y
-                    a[q * size + k] = s * x + c * y
-                }
-                // Rows of v are the vectors.
-                for k in 0..<size {
-                    let (x, y) = (v[p * size + k], v[q * size + k])
-                    v[p * size + k] = c * x - s * y
-                    v[q * size + k] = s * x + c * y
-                }
-            }
-        }
-    }
-    let order = (0..<size).sorted { a[$0 * size + $0] > a[$1 * size + $1] }
-    return order.map { Array(v[$0 * size..<($0 + 1) * size]) }
+/// Bytes that `addLeadingDirections` takes beside its matrices.
+package func leadingDirectionsWorkspace(rows: Int, columns: Int, rank: Int) -> Int {
+    let size = min(rows, columns)
+    return 8 * (3 * size * size + 16 * size + rank * max(rows, columns))
+}
+
+/// Puts the eigenvectors of a symmetric matrix, of which the upper half is given, in its place, one in each row, the
+/// smallest eigenvalue first.
+private func replaceByEigenvectors(_ matrix: inout [Double], size: blasint) -> Bool {
+    var values = [Double](repeating: 0, count: Int(size))
+    // dsyevd's documentation has the least workspace for eigenvectors: 1 + 6 n + 2 n², and 3 + 5 n integers.
+    let n = Int(size)
+    guard n < 1 << 24, var workLength = blasint(exactly: 1 + 6 * n + 2 * n * n) else { return false }
+    var integerLength = 3 + 5 * size
+    var work = [Double](repeating: 0, count: Int(workLength))
+    var integers = [blasint](repeating: 0, count: Int(integerLength))
+    var (order, information) = (size, blasint(0))
+    // Row by row is column by column of the transpose: the upper half is LAPACK's lower one.
+    dsyevd_("V", "L", &order, &matrix, &order, &values, &work, &workLength, &integers, &integerLength, &information)
+    return information == 0
 }

@@ -30,6 +30,8 @@ struct Densification {
         var down: [LazyTensor] = []
         /// Biases of the one network, where the family has them.
         var biases: [Role.Kind: LazyTensor] = [:]
+        /// The matrices that stand for the experts', before they are scaled.
+        var replacements: [WeightLoss.Replacement] = []
         var width: Int { gate.reduce(0) { $0 + $1.rows } }
     }
 
@@ -39,6 +41,8 @@ struct Densification {
     let experts: Int
     let topK: Int
     let granularity: Int
+    /// What the checkpoint's record says of it; 1 where it says nothing.
+    let recordedGranularity: Int
     let normalises: Bool
     let scale: Double
     let fisher: SafetensorsFile?
@@ -58,7 +62,8 @@ struct Densification {
         let gates = try description.routerConfiguration()
         normalises = gates.renormalizes || gates.score == .softmaxOfSelected
         scale = Double(gates.scale)
-        granularity = try Self.granularity(source, options, experts: experts)
+        recordedGranularity = Self.recordedGranularity(source, experts: experts)
+        granularity = try Self.granularity(options, recorded: recordedGranularity, experts: experts)
         if case .fisher(let path) = options.method { fisher = try SafetensorsFile(path: path) } else { fisher = nil }
         if options.method == .concatenate, topK != experts {
             throw CheckpointError(
@@ -67,18 +72,23 @@ struct Densification {
                     "--method concatenate: a token sees \(topK) of \(experts) experts, and a network made of all of "
                     + "them would compute something else")
         }
-        if options.aligns, granularity > 1 || options.method != .average {
-            throw CheckpointError(.usage, message: "--align permutation goes with --method average of whole experts")
+        if options.aligns, granularity > 1 || ![.average, .topNeurons].contains(options.method) {
+            throw CheckpointError(
+                .usage, message: "--align permutation goes with --method average and top-neurons, of whole experts")
         }
     }
 
-    private static func granularity(_ source: Checkpoint, _ options: DensifyOptions, experts: Int) throws -> Int {
+    private static func recordedGranularity(_ source: Checkpoint, experts: Int) -> Int {
+        guard let step = source.history.last(where: { $0["command"]?.string == "upcycle" }) else { return 1 }
+        return step["init"]?.string == "partition" ? experts : step["granularity"]?.int ?? 1
+    }
+
+    private static func granularity(_ options: DensifyOptions, recorded: Int, experts: Int) throws -> Int {
         var granularity = options.granularity
-        if options.method == .concatenate { granularity = experts }
-        if granularity == nil, options.method == .average,
-            let step = source.history.last(where: { $0["command"]?.string == "upcycle" })
-        {
-            granularity = step["init"]?.string == "partition" ? experts : step["granularity"]?.int
+        switch options.method {
+        case .concatenate: granularity = experts
+        case .average, .fisher, .topNeurons, .svd: granularity = granularity ?? recorded
+        case .expert, .learned: break
         }
         let result = granularity ?? 1
         guard result >= 1, experts % result == 0 else {
@@ -89,18 +99,21 @@ struct Densification {
         return result
     }
 
+    /// The networks of the layers that are mixtures.
+    func networks(_ approximations: inout [String]) throws -> [Int: Layer] {
+        var layers: [Int: Layer] = [:]
+        for (layer, isMoE) in source.description.moeLayers.enumerated() where isMoE {
+            layers[layer] = try network(layer, &approximations)
+        }
+        return layers
+    }
+
     func run() throws -> (checkpoint: Checkpoint, report: DensifyReport) {
         var approximations: [String] = []
-        var layers: [Int: Layer] = [:]
-        var width = 0
-        for (layer, isMoE) in source.description.moeLayers.enumerated() {
-            if isMoE {
-                let made = try network(layer, &approximations)
-                layers[layer] = made
-                width = max(width, made.width)
-            } else if let dense = source.table[.feedForward(layer, .gate)] {
-                width = max(width, dense.rows)
-            }
+        let layers = try networks(&approximations)
+        var width = layers.values.map(\.width).max() ?? 0
+        for (layer, isMoE) in source.description.moeLayers.enumerated() where !isMoE {
+            if let dense = source.table[.feedForward(layer, .gate)] { width = max(width, dense.rows) }
         }
         let config = try rule.config(source.description, width: width)
         let target = try ModelDescription(rule.target, config)
@@ -124,8 +137,16 @@ struct Densification {
         let result = Checkpoint(
             description: target, table: table, sources: source.sources + [fisher].compactMap { $0 },
             companions: source.companions, history: source.history, warnings: source.warnings)
-        let report = DensifyReport(width: width, granularity: granularity, approximations: approximations)
+        let report = DensifyReport(
+            width: width, granularity: granularity, approximations: approximations,
+            isExactForCopies: try isExactForCopies(layers, approximations))
         return (result.recording(step), report)
+    }
+
+    private func isExactForCopies(_ layers: [Int: Layer], _ approximations: [String]) throws -> Bool {
+        guard approximations.isEmpty, layers.values.allSatisfy({ $0.biases.isEmpty }) else { return false }
+        // The parts of one network count as their gates say, which are the same for all where the router has no preference.
+        return try granularity == 1 || LazyTensor.areZero(layers.keys.compactMap { source.table[.router($0)] })
     }
 
     private var methodText: String {

@@ -10,15 +10,17 @@ extension Densification {
     ) throws {
         let mass = try gateMass(layer, &approximations)
         switch options.method {
-        case .average, .concatenate, .fisher:
+        case .average, .concatenate, .fisher, .topNeurons, .svd:
             let copies = experts / granularity
             for part in 0..<granularity {
                 let members = (0..<copies).map { $0 * granularity + part }
                 let orders = options.aligns ? try alignment(layer, members) : nil
                 let factor = mass / Double(granularity)
-                result.gate.append(try mean(layer, members, .gate, orders, factor: 1))
-                result.up.append(try mean(layer, members, .up, orders, factor: 1))
-                result.down.append(try mean(layer, members, .down, orders, factor: factor))
+                switch options.method {
+                case .topNeurons: try addTopNeurons(of: members, layer, orders, factor: factor, to: &result)
+                case .svd: try addLeading(of: members, layer, factor: factor, to: &result)
+                default: try addMean(of: members, layer, orders, factor: factor, to: &result)
+                }
             }
             if granularity == 1 { try addBiases(to: &result, layer, weights: weights(layer), factor: mass) }
         case .expert(let numbers):
@@ -33,17 +35,17 @@ extension Densification {
                 throw CheckpointError(
                     .usage, message: "--method expert:\(number): there are \(experts) experts, counted from 0")
             }
-            result.gate.append(try expert(layer, number, .gate))
-            result.up.append(try expert(layer, number, .up))
-            result.down.append(try expert(layer, number, .down).scaled(by: Float(mass)))
+            for projection in Role.Projection.allCases {
+                let all = try aligned(Array(0..<experts), layer, projection, nil)
+                try add(all[number], all, projection, factor: mass, to: &result)
+            }
+            if recordedGranularity > 1 {
+                note(
+                    &approximations,
+                    "an expert is one of \(recordedGranularity) parts of a network, and the other parts are left out")
+            }
             try addBiases(
                 to: &result, layer, weights: (0..<experts).map { $0 == number ? 1 : 0 }, factor: mass)
-        case .topNeurons: try addTopNeurons(to: &result, layer, mass)
-        case .svd:
-            result.gate.append(try leading(layer, .gate, factor: 1))
-            result.up.append(try leading(layer, .up, factor: 1))
-            result.down.append(try leading(layer, .down, factor: mass))
-            try addBiases(to: &result, layer, weights: weights(layer), factor: mass)
         case .learned(let lambda, let alphas):
             guard let alpha = alphas[layer], alpha.count == experts else {
                 throw CheckpointError(
@@ -63,25 +65,33 @@ extension Densification {
                     inputs.append(shared)
                     shares.append(lambda)
                 }
-                try add(
-                    LazyTensor(
-                        rows: inputs[0].rows, columns: inputs[0].columns, dtype: inputs[0].dtype,
-                        expression: .combined(
-                            inputs.map(\.expression), try LinearRule(shares, divides: false, name: "learned"),
-                            rows: inputs[0].rows)), projection, to: &result)
+                let made = LazyTensor(
+                    rows: inputs[0].rows, columns: inputs[0].columns, dtype: inputs[0].dtype,
+                    expression: .combined(
+                        inputs.map(\.expression), try LinearRule(shares, divides: false, name: "learned"),
+                        rows: inputs[0].rows))
+                try add(made, inputs, projection, factor: 1, to: &result)
             }
         }
     }
 
-    private func add(_ tensor: LazyTensor, _ projection: Role.Projection, to result: inout Layer) throws {
+    /// Adds a matrix of the layer's network, and keeps what it stands for.
+    ///
+    /// - Parameter factor: what the down projection is multiplied by.
+    func add(
+        _ tensor: LazyTensor, _ experts: [LazyTensor], _ projection: Role.Projection, factor: Double,
+        to result: inout Layer
+    ) throws {
+        result.replacements.append(WeightLoss.Replacement(made: [tensor], experts: experts))
         switch projection {
         case .gate: result.gate.append(tensor)
         case .up: result.up.append(tensor)
-        case .down: result.down.append(tensor)
+        case .down: result.down.append(tensor.scaled(by: Float(factor)))
         }
     }
 
-    private func weights(_ layer: Int) throws -> [Double] {
+    /// How much each expert counts.
+    func weights(_ layer: Int) throws -> [Double] {
         guard let usage = options.usage[layer] else { return Array(repeating: 1, count: experts) }
         guard usage.count == experts, usage.allSatisfy({ $0 >= 0 && $0.isFinite }), usage.contains(where: { $0 > 0 })
         else {
@@ -91,20 +101,40 @@ extension Densification {
         return usage
     }
 
+    /// Some experts' matrices, their units in the order that is given.
+    func aligned(
+        _ members: [Int], _ layer: Int, _ projection: Role.Projection, _ orders: [Deferred<[Int]>?]?
+    ) throws -> [LazyTensor] {
+        var inputs = try members.map { try expert(layer, $0, projection) }
+        for (index, order) in (orders ?? []).enumerated() {
+            guard let order else { continue }
+            inputs[index].expression = .picked(
+                inputs[index].expression, projection == .down ? .columns : .rows, .deferred(order),
+                columns: inputs[index].columns)
+        }
+        return inputs
+    }
+
+    private func addMean(
+        of members: [Int], _ layer: Int, _ orders: [Deferred<[Int]>?]?, factor: Double, to result: inout Layer
+    ) throws {
+        for projection in Role.Projection.allCases {
+            let inputs = try aligned(members, layer, projection, orders)
+            let made = try mean(of: inputs, layer, members, projection)
+            // One rounding instead of two where the mean is scaled.
+            let scaled =
+                projection == .down && factor != 1
+                ? try mean(of: inputs, layer, members, projection, factor: factor) : made
+            try add(made, inputs, projection, factor: 1, to: &result)
+            if projection == .down { result.down[result.down.count - 1] = scaled }
+        }
+    }
+
     /// The mean of some experts; a copy where there is one, or where all are known to be the same by a factor of one.
     private func mean(
-        _ layer: Int, _ members: [Int], _ projection: Role.Projection, _ orders: [Deferred<[Int]>?]?, factor: Double
+        of inputs: [LazyTensor], _ layer: Int, _ members: [Int], _ projection: Role.Projection, factor: Double = 1
     ) throws -> LazyTensor {
-        var inputs = try members.map { try expert(layer, $0, projection) }
         if inputs.count == 1 { return inputs[0].scaled(by: Float(factor)) }
-        if let orders {
-            for (index, order) in orders.enumerated() {
-                guard let order else { continue }
-                inputs[index].expression = .picked(
-                    inputs[index].expression, projection == .down ? .columns : .rows, .deferred(order),
-                    columns: inputs[index].columns)
-            }
-        }
         let name = "\(Role.expert(layer, members[0], projection))"
         var operands = inputs.map(\.expression)
         let rule: any Combining
@@ -164,56 +194,6 @@ extension Densification {
                     try LinearRule(weights, factor: kind == .expertDownBias ? factor : 1, name: "\(kind)"),
                     rows: first.rows))
         }
-    }
-
-    /// As many units in all as an expert has, the same share of each expert.
-    private func addTopNeurons(to result: inout Layer, _ layer: Int, _ mass: Double) throws {
-        let width = try expert(layer, 0, .gate).rows
-        guard width >= experts else {
-            throw CheckpointError(
-                .incompatible,
-                message: "--method top-neurons: experts of \(width) units cannot give one each of \(experts)")
-        }
-        guard source.table[Role(.expertGateBias, layer: layer, expert: 0)] == nil else {
-            throw CheckpointError(
-                .incompatible, message: "--method top-neurons: the experts have biases, which is not supported")
-        }
-        for number in 0..<experts {
-            let kept = width / experts + (number < width % experts ? 1 : 0)
-            let (gate, up) = (try expert(layer, number, .gate), try expert(layer, number, .up))
-            let down = try expert(layer, number, .down)
-            let order = HiddenUnits(gate: gate, up: up, down: down).largest(kept)
-            func picked(_ tensor: LazyTensor, _ axis: Selection.Axis) -> LazyTensor {
-                LazyTensor(
-                    rows: axis == .rows ? kept : tensor.rows, columns: axis == .columns ? kept : tensor.columns,
-                    dtype: tensor.dtype,
-                    expression: .picked(tensor.expression, axis, .deferred(order), columns: tensor.columns))
-            }
-            result.gate.append(picked(gate, .rows))
-            result.up.append(picked(up, .rows))
-            result.down.append(picked(down, .columns).scaled(by: Float(mass)))
-        }
-    }
-
-    /// The sum of each expert's leading singular directions.
-    private func leading(_ layer: Int, _ projection: Role.Projection, factor: Double) throws -> LazyTensor {
-        let inputs = try (0..<experts).map { try expert(layer, $0, projection) }
-        let first = inputs[0]
-        let rank = max(1, min(first.rows, first.columns) / experts)
-        let small = min(first.rows, first.columns)
-        let values = Deferred<[Float]>(workspace: first.rows * first.columns * 12 + small * small * 24) { evaluator in
-            var sum = [Double](repeating: 0, count: first.rows * first.columns)
-            for input in inputs {
-                let part = leadingDirections(
-                    try evaluator.values(of: input), rows: input.rows, columns: input.columns, rank: rank)
-                try Interruption.check()
-                for i in sum.indices { sum[i] += part[i] }
-            }
-            return sum.map { Float($0 * factor) }
-        }
-        return LazyTensor(
-            rows: first.rows, columns: first.columns, dtype: first.dtype,
-            expression: .whole(values, from: inputs.map(\.expression)))
     }
 
     /// For each member, which of its units stands where the reference's do; nil for the reference, the most used.

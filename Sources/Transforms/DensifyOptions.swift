@@ -28,10 +28,11 @@ public struct DensifyOptions: Sendable {
         case fisher(String)
         /// One of them; one number for all layers, or one for each.
         case expert([Int])
-        /// The hidden units with the largest norms of each, as many in all as an expert has (OneS' Top-KG, Xue et al.
-        /// 2022, 2201.10890).
+        /// For each unit of the network, one of an expert: they take turns to give that with the largest norm (after OneS'
+        /// Top-KG, Xue et al. 2022, 2201.10890, which may take the same unit of several).
         case topNeurons
-        /// The leading singular directions of each, summed (OneS' SVD-KG).
+        /// The mean, and the mean of the leading singular directions of each expert's deviation from it (after OneS' SVD-KG,
+        /// which adds up the directions of the experts themselves, and of copies of one gives a multiple of a few).
         case svd
         /// All of them side by side: exact for a mixture that was cut from one network, if a token goes to all.
         case concatenate
@@ -49,4 +50,6 @@ public struct DensifyReport: Sendable, Hashable {
     public let granularity: Int
     /// What approximates, in sentences; empty where nothing does but the method itself.
     public let approximations: [String]
+    /// Whether the result computes what the mixture does, to rounding, if the experts of each layer are one network.
+    public let isExactForCopies: Bool
 }

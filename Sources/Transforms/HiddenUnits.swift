@@ -13,30 +13,26 @@ struct HiddenUnits {
     private var count: Int { gate.rows }
     private var length: Int { gate.columns + up.columns + down.rows }
 
-    /// The units with the largest norms of their three vectors together, ascending; the first of equal ones.
-    func largest(_ kept: Int) -> Deferred<[Int]> {
-        let (gate, up, down) = (gate, up, down)
-        return Deferred { evaluator in
-            var squares = [Double](repeating: 0, count: gate.rows)
-            for rows in [gate, up] {
-                try evaluator.forEachBlock(of: rows) { range, values in
-                    for row in range {
-                        let start = (row - range.lowerBound) * rows.columns
-                        for i in start..<start + rows.columns { squares[row] += Double(values[i]) * Double(values[i]) }
-                    }
+    /// The squared norms of each unit's three vectors together.
+    func squaredNorms(_ evaluator: Evaluator) throws -> [Double] {
+        var squares = [Double](repeating: 0, count: gate.rows)
+        for rows in [gate, up] {
+            try evaluator.forEachBlock(of: rows) { range, values in
+                for row in range {
+                    let start = (row - range.lowerBound) * rows.columns
+                    for i in start..<start + rows.columns { squares[row] += Double(values[i]) * Double(values[i]) }
                 }
             }
-            try evaluator.forEachBlock(of: down) { range, values in
-                for row in 0..<range.count {
-                    for unit in 0..<down.columns {
-                        let value = Double(values[row * down.columns + unit])
-                        squares[unit] += value * value
-                    }
-                }
-            }
-            let order = squares.indices.sorted { squares[$0] != squares[$1] ? squares[$0] > squares[$1] : $0 < $1 }
-            return order.prefix(kept).sorted()
         }
+        try evaluator.forEachBlock(of: down) { range, values in
+            for row in 0..<range.count {
+                for unit in 0..<down.columns {
+                    let value = Double(values[row * down.columns + unit])
+                    squares[unit] += value * value
+                }
+            }
+        }
+        return squares
     }
 
     /// For each unit of `target`, the unit here that takes its place: the permutation with the largest sum of inner
@@ -45,15 +41,22 @@ struct HiddenUnits {
         let count = count
         let length = length
         return Deferred(workspace: 2 * count * length * 4 + count * count * 4) { evaluator in
-            let own = try self.vectors(evaluator)
-            let other = try target.vectors(evaluator)
-            // Costs are negative inner products.
+            var own = try self.vectors(evaluator)
+            var other = try target.vectors(evaluator)
+            // Costs are negative inner products, computed on this thread: the same whatever the number of threads.
+            useSingleThreadedBLAS()
             var costs = [Float](repeating: 0, count: count * count)
-            for row in 0..<count {
-                try Interruption.check()
-                for column in 0..<count {
-                    costs[row * count + column] = -product(
-                        other, row * length, own, column * length, count: length)
+            try Interruption.check()
+            own.withUnsafeMutableBufferPointer { own in
+                other.withUnsafeMutableBufferPointer { other in
+                    costs.withUnsafeMutableBufferPointer { costs in
+                        guard let own = own.baseAddress, let other = other.baseAddress, let costs = costs.baseAddress
+                        else { return }
+                        multiply(
+                            MatrixSpan(other, rows: count, columns: length, stride: length),
+                            MatrixSpan(own, rows: count, columns: length, stride: length), .second,
+                            into: MatrixSpan(costs, rows: count, columns: count, stride: count), alpha: -1)
+                    }
                 }
             }
             let order = linearAssignment(costs, count: count)
@@ -82,29 +85,5 @@ struct HiddenUnits {
             }
         }
         return result
-    }
-}
-
-private func product(_ a: [Float], _ i: Int, _ b: [Float], _ j: Int, count: Int) -> Float {
-    a.withUnsafeBufferPointer { a in
-        b.withUnsafeBufferPointer { b in
-            var sums = SIMD8<Float>.zero
-            var k = 0
-            while k + 8 <= count {
-                var (x, y) = (SIMD8<Float>.zero, SIMD8<Float>.zero)
-                for lane in 0..<8 {
-                    x[lane] = a[i + k + lane]
-                    y[lane] = b[j + k + lane]
-                }
-                sums += x * y
-                k += 8
-            }
-            var sum = sums.sum()
-            while k < count {
-                sum += a[i + k] * b[j + k]
-                k += 1
-            }
-            return sum
-        }
     }
 }

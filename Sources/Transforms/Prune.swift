@@ -44,10 +44,10 @@ extension ModelDescription {
     }
 }
 
-private struct Pruning {
-    private let source: Checkpoint
-    private let options: PruneOptions
-    private let experts: Int
+struct Pruning {
+    let source: Checkpoint
+    let options: PruneOptions
+    let experts: Int
     /// For each layer that is a mixture, the experts that each new one is made of.
     let groups: [Int: [[Int]]]
     private let count: Int
@@ -190,7 +190,7 @@ private struct Pruning {
         return result.recording(step)
     }
 
-    private func tensor(_ role: Role) throws -> LazyTensor? {
+    func tensor(_ role: Role) throws -> LazyTensor? {
         guard let layer = role.layer, let own = groups[layer] else { return source.table[role] }
         switch role.kind {
         case .router, .routerBias, .routerCorrectionBias:
@@ -204,20 +204,24 @@ private struct Pruning {
         guard tensors.count > 1, case .groups(_, let usage) = options.choice else { return first }
         let weights = members.map { usage[layer]?[$0] ?? 1 }
         let total = weights.reduce(0, +)
-        var inputs = tensors.map(\.expression)
-        if let orders = alignment(layer, members), role.kind != .expertDownBias {
-            for (index, order) in orders.enumerated() {
-                guard let order else { continue }
-                inputs[index] = .picked(
-                    inputs[index], role.kind == .expertDown ? .columns : .rows, .deferred(order),
-                    columns: tensors[index].columns)
-            }
-        }
+        let inputs = aligned(tensors, role.kind, layer, members).map(\.expression)
         return LazyTensor(
             rows: first.rows, columns: first.columns, dtype: first.dtype,
             expression: .combined(
                 inputs, try LinearRule(total > 0 ? weights : weights.map { _ in 1 }, name: "\(role)"), rows: first.rows)
         )
+    }
+
+    /// The tensors of some experts, their units in the first's order.
+    func aligned(_ tensors: [LazyTensor], _ kind: Role.Kind, _ layer: Int, _ members: [Int]) -> [LazyTensor] {
+        guard tensors.count > 1, kind != .expertDownBias, let orders = alignment(layer, members) else { return tensors }
+        return zip(tensors, orders).map { tensor, order in
+            guard let order else { return tensor }
+            var result = tensor
+            result.expression = .picked(
+                tensor.expression, kind == .expertDown ? .columns : .rows, .deferred(order), columns: tensor.columns)
+            return result
+        }
     }
 
     private let orders = OrderCache()

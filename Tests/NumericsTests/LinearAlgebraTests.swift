@@ -47,11 +47,17 @@ struct LinearAlgebraTests {
     /// its larger entry.
     @Test("The best approximation of rank one")
     func singular() {
-        #expect(leadingDirections([3, 0, 0, 2, 0, 0], rows: 3, columns: 2, rank: 1) == [3, 0, 0, 0, 0, 0])
+        var flat = [Double](repeating: 0, count: 6)
+        #expect(addLeadingDirections(of: [3, 0, 0, 2, 0, 0], rows: 3, columns: 2, rank: 1, to: &flat))
+        for (a, b) in zip(flat, [3.0, 0, 0, 0, 0, 0]) { #expect(abs(a - b) < 1e-14) }
         // A = u v' with u = (1, 2), v = (1, 0, -1) plus a smaller direction at right angles to both.
-        let matrix: [Float] = [1 + 0.2, 0.2, -1 + 0.2, 2 - 0.1, -0.1, -2 - 0.1]
-        let best = leadingDirections(matrix, rows: 2, columns: 3, rank: 1)
-        for (a, b) in zip(best, [1.0, 0, -1, 2, 0, -2]) { #expect(abs(a - b) < 1e-6) }
+        let matrix: [Double] = [1 + 0.2, 0.2, -1 + 0.2, 2 - 0.1, -0.1, -2 - 0.1]
+        var best = [Double](repeating: 1, count: 6)
+        #expect(addLeadingDirections(of: matrix, rows: 2, columns: 3, rank: 1, to: &best))
+        for (a, b) in zip(best, [1.0, 0, -1, 2, 0, -2]) { #expect(abs(a - 1 - b) < 1e-14) }
+        var untouched = [Double](repeating: 1, count: 4)
+        #expect(!addLeadingDirections(of: [.nan, 0, 0, 1], rows: 2, columns: 2, rank: 1, to: &untouched))
+        #expect(untouched == [1, 1, 1, 1])
     }
 
     @Test("F64 is rounded once to BF16: what two roundings would get wrong")

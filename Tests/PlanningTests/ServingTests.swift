@@ -101,11 +101,13 @@ struct ServingTests {
 
 @Suite("Overtraining")
 struct OvertrainingTests {
-    private func overtraining(_ hardware: String) throws -> Overtraining {
+    private func overtraining(_ name: String, links: DeviceLinks? = nil) throws -> Overtraining {
         let joint = try #require(PublishedLaw.named("joint"))
+        var hardware = try Hardware(named: name)
+        if let links { hardware.links = links }
         return Overtraining(
             budget: BudgetPlan(law: try joint.law(), shape: joint.shape, flops: 1e21),
-            serving: ServingPlan(hardware: try Hardware(named: hardware)), promptTokens: 512, outputTokens: 256)
+            serving: ServingPlan(hardware: hardware), promptTokens: 512, outputTokens: 256)
     }
 
     /// Every one of 4000 sizes below the optimum, with its loss and cost.
@@ -138,12 +140,12 @@ struct OvertrainingTests {
     }
 
     // A program of its own in Python: grids of 20,001 sizes for the base and 40,001 for the others, on the roofline of A100-80
-    // with the shares and the price of its description.
+    // with the shares and the price of its description, and links that cost nothing.
     @Test(
         "Sizes and costs are those of another program",
         arguments: [(8, 1.252853e9, 0.0602379), (16, 6.63285e8, 0.0356733), (32, 3.94140e8, 0.0229570)])
     func python(_ experts: Double, _ parameters: Double, _ cost: Double) throws {
-        let plan = try overtraining("A100-80")
+        let plan = try overtraining("A100-80", links: .free)
         let base = try plan.base(experts: 4)
         #expect(isClose(base.candidate.point.parameters, 4.389853e9, 1e-3))
         #expect(isClose(base.cost, 0.168551, 1e-3))

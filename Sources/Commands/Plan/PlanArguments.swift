@@ -145,10 +145,10 @@ struct ShapeArguments: ParsableArguments {
     }
 }
 
-/// Tells what the user should know; with `--json` it is in the document.
+/// Tells what the user should know; with `--json` it is in the document. `--quiet` leaves out notes, never a warning.
 func warn(_ warnings: [String], notes: [String] = [], _ common: CommonOptions) {
-    guard !common.json, !common.quiet else { return }
-    for note in notes { standardError("note: \(note)\n") }
+    guard !common.json else { return }
+    if !common.quiet { for note in notes { standardError("note: \(note)\n") } }
     for warning in warnings { standardError("warning: \(warning)\n") }
 }
 

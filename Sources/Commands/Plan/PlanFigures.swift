@@ -80,6 +80,35 @@ enum PlanFigures {
         ]
     }
 
+    /// Cost over the number of experts, and over the loss where that is known.
+    static func cost(_ models: [(experts: Double, dollars: Double?, loss: Double?)]) -> [Figure] {
+        var figures = [
+            Figure(
+                "Cost over experts",
+                .lines(
+                    LineChart(
+                        x: Axis("experts"), y: dollars,
+                        [
+                            LineChart.Series(
+                                "cost", .both,
+                                models.compactMap { model in model.dollars.map { .init(model.experts, $0) } })
+                        ])))
+        ]
+        let known = models.compactMap { model in
+            model.dollars.flatMap { cost in model.loss.map { (model.experts, LineChart.Point($0, cost)) } }
+        }
+        if !known.isEmpty {
+            figures.append(
+                Figure(
+                    "Cost over loss",
+                    .lines(
+                        LineChart(
+                            x: loss, y: dollars,
+                            known.map { LineChart.Series(name(experts: $0.0), .points, [$0.1]) }))))
+        }
+        return figures
+    }
+
     static func serving(_ estimates: [ServingPlan.Estimate]) -> [Figure] {
         let devices = Axis("devices")
         func line(_ name: String, _ value: (ServingPlan.Estimate) -> Double) -> LineChart.Series {
@@ -144,31 +173,29 @@ enum PlanFigures {
 
     // MARK: Upcycling
 
-    static func upcycling(_ forecast: UpcycleForecast) throws -> [Figure] {
-        let (dense, mixture) = (forecast.dense, forecast.mixture)
+    /// - Parameter forecasts: of one dense model, each with its name.
+    static func upcycling(_ forecasts: [(name: String, forecast: UpcycleForecast)]) throws -> [Figure] {
+        guard let (_, forecast) = forecasts.first else { return [] }
+        let dense = forecast.dense
         var figures = [
             Figure(
                 "Parameters", isHalf: true,
                 .bars(
                     BarChart(
                         Axis("parameters", format: .count), categoryTitle: "parameters", ["total", "active per token"],
-                        [
-                            .init("now", [dense.total, dense.active]),
-                            .init(forecast.family, [mixture.total, mixture.active]),
-                        ]
-                    ))),
+                        [.init("now", [dense.total, dense.active])]
+                            + forecasts.map { .init($0.name, [$0.forecast.mixture.total, $0.forecast.mixture.active]) })
+                )),
             Figure(
                 "Memory", isHalf: true,
                 .bars(
                     BarChart(
                         Axis("memory", format: .bytes), categoryTitle: "use",
                         ["checkpoint", "train all (AdamW)"],
-                        [
-                            .init("now", [dense.bytes, 16 * dense.total]),
-                            .init(
-                                forecast.family,
-                                [mixture.bytes, forecast.fullTrainingBytes]),
-                        ]))),
+                        [.init("now", [dense.bytes, 16 * dense.total])]
+                            + forecasts.map {
+                                .init($0.name, [$0.forecast.mixture.bytes, $0.forecast.fullTrainingBytes])
+                            }))),
         ]
         guard let comparison = forecast.comparison, let upcycled = PublishedLaw.named("liew-upcycled"),
             let scratch = PublishedLaw.named("liew-scratch")

@@ -111,9 +111,21 @@ struct PlanFit: ParsableCommand {
         try standardOutput(
             common.json ? JSON.object(json(file, result, measured)).serialized() : text(result, measured),
             terminator: common.json ? "\n" : "")
+        warn(warnings(result), common)
+    }
+
+    private func warnings(_ result: LawFit.Result) -> [String] {
+        var warnings: [String] = []
         if !result.isConverged {
-            warn(["the search did not converge: the runs may not determine the constants"], common)
+            warnings.append("the search did not converge: the runs may not determine the constants")
         }
+        let unknown = zip(result.law.constants, result.isIdentified).filter { !$0.1 }.map(\.0.name)
+        if !unknown.isEmpty {
+            warnings.append(
+                "these runs do not determine \(unknown.joined(separator: ", ")): other values fit them as well, and the law "
+                    + "says nothing beyond the runs")
+        }
+        return warnings
     }
 
     private func text(_ result: LawFit.Result, _ measured: MeasuredRuns) -> String {
@@ -122,7 +134,9 @@ struct PlanFit: ParsableCommand {
             let interval = result.intervals.indices.contains(index) ? result.intervals[index] : nil
             table.add(
                 constant.name, numberText(constant.value),
-                interval.map { "\(numberText($0.lowerBound)) to \(numberText($0.upperBound))" } ?? "")
+                !result.isIdentified[index]
+                    ? "not identified"
+                    : interval.map { "\(numberText($0.lowerBound)) to \(numberText($0.upperBound))" } ?? "")
         }
         var text = "\(result.law.form.formula), logarithms to base \(result.law.base.rawValue)\n\n" + table.text + "\n"
         var facts = TextTable([.left, .left])
@@ -157,8 +171,10 @@ struct PlanFit: ParsableCommand {
         var object = file.json
         if !result.intervals.isEmpty {
             var intervals = JSONObject()
-            for (constant, interval) in zip(result.law.constants, result.intervals) {
-                intervals[constant.name] = .array([JSON(interval.lowerBound), JSON(interval.upperBound)])
+            for (index, interval) in result.intervals.enumerated() {
+                intervals[result.law.constants[index].name] =
+                    result.isIdentified[index]
+                    ? .array([JSON(interval.lowerBound), JSON(interval.upperBound)]) : .null
             }
             object["intervals"] = .object(intervals)
         }
@@ -168,6 +184,9 @@ struct PlanFit: ParsableCommand {
         object["searches"] = JSON(result.starts)
         object["agreeing_searches"] = JSON(result.agreeingStarts)
         object["converged"] = .bool(result.isConverged)
+        object["not_identified"] = .strings(
+            zip(result.law.constants, result.isIdentified).filter { !$0.1 }.map(\.0.name))
+        object["warnings"] = .strings(warnings(result))
         if let check = result.check {
             object["held_out"] = .object([
                 "fitted": JSON(check.fitted), "held_out": JSON(check.heldOut),

@@ -15,6 +15,7 @@ struct PlanUpcycle: ParsableCommand {
             arXiv:2502.03009; Komatsuzaki et al., arXiv:2212.05055; Skywork-MoE, arXiv:2406.06563).
 
               moe-tool plan upcycle mistral-7b --experts 8 --tokens 100B --sunk-tokens 2T
+              moe-tool plan upcycle mistral-7b --experts 4,8,16 --tokens 100B    # side by side, with the cost of serving
             """)
 
     @Argument(
@@ -22,7 +23,12 @@ struct PlanUpcycle: ParsableCommand {
         completion: .directory)
     var input = "."
 
-    @OptionGroup var mixture: MixtureArguments
+    @Option(
+        name: [.customShort("e"), .customShort("E"), .long],
+        help: "Copies of the feed-forward network; several numbers, as in 4,8,16, are compared.")
+    var experts: QuantityList
+
+    @OptionGroup var mixture: MixtureShapeArguments
 
     @Option(name: [.customShort("D"), .long], help: "Tokens to train the mixture on.")
     var tokens: Quantity?
@@ -34,43 +40,82 @@ struct PlanUpcycle: ParsableCommand {
     var context = Quantity(value: 4096)
 
     @OptionGroup var law: LawArguments
+    @OptionGroup var serving: ServingArguments
     @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
+
+    /// One number of experts.
+    private struct Outlook {
+        let experts: Int
+        let forecast: UpcycleForecast
+        let expected: (point: LawPoint, loss: Double)?
+        /// Nil where the devices do not hold it.
+        let estimate: ServingPlan.Estimate?
+        var name: String { "\(experts)x" }
+    }
 
     func run() throws {
         let page = try reporting.file()
         let chosen = try law.chosen()
-        let forecast = try UpcycleForecast(
-            Checkpoint(at: input), options: mixture.options, context: context.value, tokens: tokens?.value,
-            sunkTokens: sunkTokens?.value)
-        let expected = try expectation(forecast, chosen)
-        let warnings = expected.map { chosen.warnings([$0.point]) } ?? []
-        let document = JSON.object(json(forecast, chosen, expected, warnings))
+        let source = try Checkpoint(at: input)
+        let plan = try serving.plan()
+        var numbers: [Int] = []
+        for value in experts.values {
+            guard value == value.rounded(), let number = Int(exactly: value), number >= 1 else {
+                throw usage("--experts \(numberText(value)): give whole numbers from 1 up")
+            }
+            if !numbers.contains(number) { numbers.append(number) }
+        }
+        let outlooks = try numbers.map { number in
+            let forecast = try UpcycleForecast(
+                source, options: mixture.options(experts: number), context: context.value, tokens: tokens?.value,
+                sunkTokens: sunkTokens?.value)
+            let sizes = forecast.mixture
+            let served = ServedModel(
+                sizes: sizes.model(), bytesPerParameter: sizes.bytes / max(sizes.total, 1),
+                promptTokens: serving.promptTokens.value, outputTokens: serving.outputTokens.value)
+            return Outlook(
+                experts: number, forecast: forecast, expected: try expectation(forecast, number, chosen),
+                estimate: plan.cheapest(served))
+        }
+        guard let first = outlooks.first else { throw usage("--experts: give a number") }
+        let warnings = chosen.warnings(outlooks.compactMap { $0.expected?.point }) + liewWarnings(outlooks)
+        let documents = outlooks.map { json($0, plan, chosen) }
+        var document: JSONObject =
+            outlooks.count == 1 ? documents[0] : ["models": .array(documents.map { .object($0) })]
+        document["warnings"] = .strings(warnings)
         if let page {
-            var report = Report("Upcycling \(shortNames([input])[0]) to \(mixture.experts) experts")
-            report.facts =
-                [("memory to train the routers", bytesText(forecast.routerTrainingBytes))]
-                + (warnings + liewWarnings(forecast)).map { ("note", $0) }
-            report.figures = try PlanFigures.upcycling(forecast)
-            report.result = document
+            let text = outlooks.map { String($0.experts) }.joined(separator: ", ")
+            var report = Report("Upcycling \(shortNames([input])[0]) to \(text) experts")
+            report.facts = outlooks.map {
+                ("memory to train the routers of \($0.name)", bytesText($0.forecast.routerTrainingBytes))
+            }
+            report.facts += warnings.map { ("note", $0) }
+            report.figures = try PlanFigures.upcycling(
+                outlooks.map { ($0.name, $0.forecast) })
+            report.result = .object(document)
             try page.write(report, common)
         }
         if common.json {
-            try standardOutput(document.serialized())
-        } else {
-            try standardOutput(text(forecast, chosen, expected), terminator: "")
-            warn(warnings + liewWarnings(forecast), common)
+            try standardOutput(JSON.object(document).serialized())
+            return
         }
+        var text = table(outlooks, plan, chosen).text
+        if outlooks.count == 1, let expected = first.expected {
+            text += "\n" + outlook(first.forecast, chosen, expected).text
+        }
+        try standardOutput(text, terminator: "")
+        warn(warnings, common)
     }
 
     /// The loss of such a mixture from scratch, by the law that was chosen.
     private func expectation(
-        _ forecast: UpcycleForecast, _ chosen: LawArguments.Chosen
+        _ forecast: UpcycleForecast, _ experts: Int, _ chosen: LawArguments.Chosen
     ) throws -> (point: LawPoint, loss: Double)? {
         guard let tokens = forecast.tokens else { return nil }
         var point = LawPoint(
             parameters: forecast.mixture.parameters(counted: chosen.shape, dense: forecast.dense), tokens: tokens,
-            experts: Double(mixture.experts), granularity: Double(mixture.granularity))
+            experts: Double(experts), granularity: Double(mixture.granularity))
         if chosen.law.form.variables.contains(.sunkTokens) {
             guard let sunk = forecast.sunkTokens else {
                 throw usage("\(chosen.name) needs --sunk-tokens")
@@ -81,40 +126,70 @@ struct PlanUpcycle: ParsableCommand {
         return (point, chosen.law.loss(point))
     }
 
-    private func liewWarnings(_ forecast: UpcycleForecast) -> [String] {
-        guard let comparison = forecast.comparison, let law = PublishedLaw.named("liew-upcycled") else { return [] }
-        return law.warnings(
-            LawPoint(
-                parameters: comparison.parameters, tokens: comparison.tokens, experts: Double(mixture.experts),
-                sunkTokens: comparison.sunkTokens))
+    private func liewWarnings(_ outlooks: [Outlook]) -> [String] {
+        guard let law = PublishedLaw.named("liew-upcycled") else { return [] }
+        var result: [String] = []
+        for outlook in outlooks {
+            guard let comparison = outlook.forecast.comparison else { continue }
+            let warnings = law.warnings(
+                LawPoint(
+                    parameters: comparison.parameters, tokens: comparison.tokens, experts: Double(outlook.experts),
+                    sunkTokens: comparison.sunkTokens))
+            for warning in warnings where !result.contains(warning) { result.append(warning) }
+        }
+        return result
     }
 
-    private func text(
-        _ forecast: UpcycleForecast, _ chosen: LawArguments.Chosen, _ expected: (point: LawPoint, loss: Double)?
-    ) -> String {
-        let (dense, mixture) = (forecast.dense, forecast.mixture)
-        var table = TextTable([.left, .right, .right])
-        table.add("", "now", forecast.family)
-        table.add("parameters", shortText(dense.total), shortText(mixture.total))
-        table.add("active per token", shortText(dense.active), shortText(mixture.active))
-        table.add("bytes", bytesText(dense.bytes), bytesText(mixture.bytes))
-        func cache(_ sizes: CheckpointSizes) -> String {
-            let elements = sizes.keyValueElements * forecast.context + sizes.stateElements
-            return bytesText(elements * sizes.bytes / max(sizes.total, 1))
+    /// A column for the dense model and one for each number of experts.
+    private func table(_ outlooks: [Outlook], _ plan: ServingPlan, _ chosen: LawArguments.Chosen) -> TextTable {
+        var table = TextTable([.left, .right] + outlooks.map { _ in TextTable.Alignment.right })
+        guard let dense = outlooks.first?.forecast.dense else { return table }
+        let context = outlooks[0].forecast.context
+        func add(_ name: String, _ now: String, _ value: (Outlook) -> String) {
+            table.add(row: [name, now] + outlooks.map(value))
         }
+        func addSizes(_ name: String, _ value: (CheckpointSizes) -> String) {
+            add(name, value(dense)) { value($0.forecast.mixture) }
+        }
+        add("", "now") { outlooks.count == 1 ? $0.forecast.family : $0.name }
+        if outlooks.count > 1 { add("family", "") { $0.forecast.family } }
+        addSizes("parameters") { shortText($0.total) }
+        addSizes("active per token") { shortText($0.active) }
+        addSizes("bytes") { bytesText($0.bytes) }
         let kept = dense.stateElements > 0 ? "keys, values, state of" : "keys, values of"
-        table.add("\(kept) \(shortText(forecast.context)) tokens", cache(dense), cache(mixture))
-        let context = forecast.context
-        table.add(
-            "FLOPs per token", shortText(dense.forwardFLOPs(context: context)),
-            shortText(mixture.forwardFLOPs(context: context)))
-        table.add(
-            "FLOPs per token of training", shortText(dense.trainingFLOPs(context: context)),
-            shortText(mixture.trainingFLOPs(context: context)))
-        table.add("memory to train all (AdamW)", bytesText(16 * dense.total), bytesText(forecast.fullTrainingBytes))
-        table.add("memory to train the routers", "", bytesText(forecast.routerTrainingBytes))
-        var text = table.text
-        guard let expected else { return text }
+        addSizes("\(kept) \(shortText(context)) tokens") { sizes in
+            bytesText(
+                (sizes.keyValueElements * context + sizes.stateElements) * sizes.bytes / max(sizes.total, 1))
+        }
+        addSizes("FLOPs per token") { shortText($0.forwardFLOPs(context: context)) }
+        addSizes("FLOPs per token of training") { shortText($0.trainingFLOPs(context: context)) }
+        addSizes("memory to train all (AdamW)") { bytesText(16 * $0.total) }
+        add("memory to train the routers", "") { bytesText($0.forecast.routerTrainingBytes) }
+        let least = outlooks.compactMap { $0.estimate?.dollarsPerMillionTokens }.min()
+        add("$ per 1M tokens, \(plan.hardware.name)", "") { outlook in
+            guard let estimate = outlook.estimate else { return "does not fit" }
+            let isLeast = outlooks.count > 1 && estimate.dollarsPerMillionTokens == least
+            return numberText(estimate.dollarsPerMillionTokens) + (isLeast ? "*" : "")
+        }
+        add("devices of that", "") { $0.estimate.map { String($0.devices) } ?? "" }
+        guard outlooks.count > 1, outlooks[0].expected != nil else { return table }
+        add("FLOPs of training", "") { $0.forecast.trainingFLOPs.map(numberText) ?? "" }
+        add("loss from scratch, \(chosen.name)", "") { $0.expected.map { fixedText($0.loss, digits: 4) } ?? "" }
+        guard outlooks[0].forecast.shareOfSunkFLOPs != nil else { return table }
+        // Their laws are of eight experts.
+        add("loss upcycled, Liew et al.", "") { outlook in
+            outlook.experts == 8 ? outlook.forecast.comparison.map { fixedText($0.upcycledLoss, digits: 4) } ?? "" : ""
+        }
+        add("of the dense model's FLOPs", "") { $0.forecast.shareOfSunkFLOPs.map(percentText) ?? "" }
+        add("Komatsuzaki et al.", "") { $0.forecast.komatsuzaki?.rawValue ?? "" }
+        add("Skywork-MoE", "") { $0.forecast.skywork?.rawValue ?? "" }
+        return table
+    }
+
+    /// What is to be expected of training.
+    private func outlook(
+        _ forecast: UpcycleForecast, _ chosen: LawArguments.Chosen, _ expected: (point: LawPoint, loss: Double)
+    ) -> TextTable {
         var outlook = TextTable([.left, .left])
         if let flops = forecast.trainingFLOPs {
             outlook.add("training", "\(shortText(expected.point.tokens)) tokens, \(numberText(flops)) FLOPs")
@@ -141,14 +216,11 @@ struct PlanUpcycle: ParsableCommand {
         } else {
             outlook.add("upcycling", "give --sunk-tokens, what the dense model was trained on, to compare")
         }
-        text += "\n" + outlook.text
-        return text
+        return outlook
     }
 
-    private func json(
-        _ forecast: UpcycleForecast, _ chosen: LawArguments.Chosen, _ expected: (point: LawPoint, loss: Double)?,
-        _ warnings: [String]
-    ) -> JSONObject {
+    private func json(_ outlook: Outlook, _ plan: ServingPlan, _ chosen: LawArguments.Chosen) -> JSONObject {
+        let forecast = outlook.forecast
         func json(_ sizes: CheckpointSizes) -> JSON {
             .object([
                 "total_parameters": JSON(sizes.total), "active_parameters": JSON(sizes.active),
@@ -160,11 +232,18 @@ struct PlanUpcycle: ParsableCommand {
             ])
         }
         var object: JSONObject = [
-            "family": .string(forecast.family), "dense": json(forecast.dense), "mixture": json(forecast.mixture),
+            "experts": JSON(outlook.experts), "family": .string(forecast.family), "dense": json(forecast.dense),
+            "mixture": json(forecast.mixture),
             "context": JSON(forecast.context), "full_training_bytes": JSON(forecast.fullTrainingBytes),
             "router_training_bytes": JSON(forecast.routerTrainingBytes),
         ]
-        if let expected {
+        object["serving"] =
+            outlook.estimate.map { estimate -> JSON in
+                var cost = estimate.json
+                cost["hardware"] = .string(plan.hardware.name)
+                return .object(cost)
+            } ?? .null
+        if let expected = outlook.expected {
             object["law"] = chosen.json
             object["tokens"] = JSON(expected.point.tokens)
             object["expected_loss_from_scratch"] = JSON(expected.loss)
@@ -186,7 +265,6 @@ struct PlanUpcycle: ParsableCommand {
             object["komatsuzaki"] = forecast.komatsuzaki.map { .string($0.rawValue) } ?? .null
             object["skywork"] = forecast.skywork.map { .string($0.rawValue) } ?? .null
         }
-        object["warnings"] = .strings(warnings + liewWarnings(forecast))
         return object
     }
 }

@@ -95,7 +95,8 @@ package struct ModelShape: Sendable, Hashable {
             dense: parameters(1), active: active, total: parameters(experts),
             expertParameters: layers * width * width * feedForward / mixtureEvery, experts: experts,
             selected: selected(of: experts), width: width, layers: layers,
-            keyValueElements: 2 * layers * width, trainingFLOPs: 6 * active + router,
+            mixtureLayers: experts > 1 ? layers / mixtureEvery : 0, keyValueElements: 2 * layers * width,
+            trainingFLOPs: 6 * active + router,
             inferenceFLOPs: 2 * active + router / 3)
     }
 }
@@ -115,6 +116,8 @@ package struct ModelSizes: Sendable, Hashable {
     package var selected: Double
     package var width: Double
     package var layers: Double
+    /// Layers that are mixtures.
+    package var mixtureLayers: Double
     /// Elements of keys and values for a token.
     package var keyValueElements: Double
     /// Elements of what layers without attention keep of a sequence.
@@ -126,7 +129,8 @@ package struct ModelSizes: Sendable, Hashable {
 
     package init(
         dense: Double, active: Double, total: Double, expertParameters: Double, experts: Double, selected: Double,
-        width: Double, layers: Double, keyValueElements: Double, stateElements: Double = 0, trainingFLOPs: Double,
+        width: Double, layers: Double, mixtureLayers: Double = 0, keyValueElements: Double,
+        stateElements: Double = 0, trainingFLOPs: Double,
         inferenceFLOPs: Double
     ) {
         self.dense = dense
@@ -137,6 +141,7 @@ package struct ModelSizes: Sendable, Hashable {
         self.selected = selected
         self.width = width
         self.layers = layers
+        self.mixtureLayers = mixtureLayers
         self.keyValueElements = keyValueElements
         self.stateElements = stateElements
         self.trainingFLOPs = trainingFLOPs

@@ -35,6 +35,8 @@ package struct LawFit: Sendable {
         package let residuals: [Double]
         /// Of each constant, from the 2.5th to the 97.5th percentile over the resamples; empty where there are none.
         package let intervals: [ClosedRange<Double>]
+        /// Whether the runs determine each constant, in the law's order.
+        package let isIdentified: [Bool]
         package let check: HeldOutCheck?
         /// Searches, and how many of them ended at this minimum.
         package let starts: Int
@@ -55,18 +57,34 @@ package struct LawFit: Sendable {
         package let heldOutBias: Double
     }
 
-    /// - Throws: `CheckpointError.incompatible` where there are too few runs or one of the law's variables never varies.
+    /// - Throws: `CheckpointError.incompatible` where the runs cannot determine the law's constants.
     package func fit(_ measured: MeasuredRuns) throws -> Result {
         try measured.check(for: form)
         let problem = Problem(form, measured.runs)
         let search = try search(problem, starts: grid())
         let law = ScalingLaw(form, theta: search.best.point, base: base)
+        let residuals = problem.residuals(search.best.point)
+        let errors = Identifiability(form: form, measured: measured)
+            .standardErrors(search.best.point, residuals: residuals)
         return Result(
-            law: law, range: measured.range(form.variables), objective: search.best.value,
-            residuals: problem.residuals(search.best.point),
+            law: law, range: measured.range(form.variables), objective: search.best.value, residuals: residuals,
             intervals: try intervals(measured.runs, from: search.best.point),
+            isIdentified: form.constants.indices.map { index in
+                Self.isIdentified(form.constants[index], search.best.point[index], error: errors[index])
+            },
             check: try heldOutCheck(measured), starts: search.count, agreeingStarts: search.agreeing,
             isConverged: search.best.isConverged)
+    }
+
+    /// Two standard errors of a constant that is determined are within a factor of e³, of an exponent within itself or one
+    /// half: beyond that the runs allow nearly anything.
+    private static func isIdentified(_ constant: LawConstant, _ value: Double, error: Double) -> Bool {
+        let most: Double =
+            switch constant.kind {
+            case .exponent, .crossTerm: max(0.5, abs(value))
+            case .coefficient, .intercept, .expertStart, .expertMaximum: 3
+            }
+        return value.isFinite && 2 * error < most
     }
 
     private func heldOutCheck(_ measured: MeasuredRuns) throws -> HeldOutCheck? {

@@ -65,7 +65,8 @@ package struct MeasuredRuns: Sendable {
 
     /// Checks that there is something to fit.
     ///
-    /// - Throws: `CheckpointError.incompatible` for fewer runs than constants, or a variable that never varies.
+    /// - Throws: `CheckpointError.incompatible` for fewer runs than constants, and for runs that cannot determine them: see
+    ///   `Identifiability`.
     package func check(for form: LawForm) throws {
         guard runs.count > form.constants.count else {
             throw CheckpointError(
@@ -74,13 +75,6 @@ package struct MeasuredRuns: Sendable {
                     "\(form.name) has \(form.constants.count) constants, and there are \(runs.count) runs: at least "
                     + "\(form.constants.count + 1) are needed")
         }
-        for variable in LawVariable.allCases where form.variables.contains(variable) {
-            guard Set(runs.map { $0.point[variable] }).count > 1 else {
-                throw CheckpointError(
-                    .incompatible, file: file,
-                    message: "\(variable.letter) is the same in all runs: what \(form.name) says of it cannot be fitted"
-                )
-            }
-        }
+        try Identifiability(form: form, measured: self).check()
     }
 }

@@ -14,10 +14,12 @@ package struct Hardware: Sendable, Hashable {
     /// What of the bandwidth, and of the arithmetic, a good program gets.
     package var bandwidthShare: Double
     package var flopsShare: Double
+    /// What devices send one another over.
+    package var links: DeviceLinks
 
     package init(
         name: String, memoryBytes: Double, bytesPerSecond: Double, flopsPerSecond: Double, dollarsPerHour: Double,
-        memoryShare: Double = 1, bandwidthShare: Double = 1, flopsShare: Double = 1
+        memoryShare: Double = 1, bandwidthShare: Double = 1, flopsShare: Double = 1, links: DeviceLinks = .free
     ) {
         self.name = name
         self.memoryBytes = memoryBytes
@@ -27,6 +29,7 @@ package struct Hardware: Sendable, Hashable {
         self.memoryShare = memoryShare
         self.bandwidthShare = bandwidthShare
         self.flopsShare = flopsShare
+        self.links = links
     }
 
     /// A device that is known by its name, or described by a JSON file of the same form.
@@ -60,12 +63,22 @@ package struct Hardware: Sendable, Hashable {
             }
             return value
         }
+        func number(_ key: String, _ range: ClosedRange<Double>, otherwise standard: Double) throws -> Double {
+            object[key] == nil ? standard : try number(key, range)
+        }
+        let link = try number("link_bytes_per_second", 1e3...1e18, otherwise: DeviceLinks.assumed.bytesPerSecond)
+        let hop = try number("link_seconds", 0...10, otherwise: DeviceLinks.assumed.seconds)
+        let links = DeviceLinks(
+            bytesPerSecond: link, seconds: hop, devicesPerNode: try number("devices_per_node", 1...1e6, otherwise: 8),
+            networkBytesPerSecond: try number("network_bytes_per_second", 1e3...1e18, otherwise: link),
+            networkSeconds: try number("network_seconds", 0...10, otherwise: hop),
+            isAssumed: object["link_bytes_per_second"] == nil)
         func share(_ key: String) throws -> Double { object[key] == nil ? 1 : try number(key, 0.001...1) }
         self.init(
             name: object["name"]?.string ?? file, memoryBytes: try number("memory_bytes", 1e6...1e18),
             bytesPerSecond: try number("bytes_per_second", 1e6...1e18),
             flopsPerSecond: try number("flops_per_second", 1e6...1e24),
             dollarsPerHour: try number("dollars_per_hour", 0...1e6), memoryShare: try share("memory_share"),
-            bandwidthShare: try share("bandwidth_share"), flopsShare: try share("flops_share"))
+            bandwidthShare: try share("bandwidth_share"), flopsShare: try share("flops_share"), links: links)
     }
 }

@@ -44,7 +44,9 @@ package struct ServedModel: Sendable, Hashable {
 /// The time that the slower of memory and arithmetic takes, where nothing is measured.
 ///
 /// Weights are spread over the devices and read once in a step, of experts those that the batch is expected to use; the
-/// keys and values of every request are read too. Communication between devices is not counted.
+/// keys and values of every request are read too. The devices add up what each has of every attention and every dense
+/// feed-forward network (an all-reduce of the tokens' states: tensor parallelism) and send tokens to the experts that they
+/// are routed to and back (two all-to-alls of K states a token: expert parallelism), after the work and not during it.
 package struct Roofline: LatencyModel {
     package let hardware: Hardware
     package let model: ServedModel
@@ -69,11 +71,23 @@ package struct Roofline: LatencyModel {
 
     package func largestBatch(devices: Int) -> Double { .infinity }
 
-    private func seconds(bytes: Double, tokens: Double, devices: Int) -> Double {
-        let devices = Double(devices)
+    private func seconds(bytes: Double, tokens: Double, devices count: Int) -> Double {
+        let devices = Double(count)
         let reading = bytes / (hardware.bytesPerSecond * hardware.bandwidthShare * devices)
         let arithmetic =
             tokens * model.sizes.inferenceFLOPs / (hardware.flopsPerSecond * hardware.flopsShare * devices)
-        return max(reading, arithmetic)
+        return max(reading, arithmetic) + communication(tokens: tokens, devices: count)
     }
+
+    /// Seconds in which the devices exchange the states of a step's tokens.
+    package func communication(tokens: Double, devices: Int) -> Double {
+        let sizes = model.sizes
+        let states = tokens * sizes.width * Self.stateBytes
+        let sums = 2 * sizes.layers - sizes.mixtureLayers
+        return sums * hardware.links.allReduce(bytes: states, devices: devices)
+            + 2 * sizes.mixtureLayers * hardware.links.allToAll(bytes: states * sizes.selected, devices: devices)
+    }
+
+    /// Of a number of a token's state, which stays in 16 bits where weights have fewer.
+    private static let stateBytes = 2.0
 }

@@ -34,6 +34,8 @@ package struct ServingPlan: Sendable {
         /// Of an iteration, the part that reads prompts and the part that makes tokens.
         package let prefillSeconds: Double
         package let decodeSeconds: Double
+        /// Of both, what devices spend on sending to one another; nil where latencies are measured, and hold it.
+        package let communicationSeconds: Double?
         /// Until the first token of a request that comes alone.
         package let firstTokenSeconds: Double
         /// T, of all devices.
@@ -62,8 +64,15 @@ package struct ServingPlan: Sendable {
             let first = latency.prefill(requests: 1, devices: devices)
         else { return nil }
         let throughput = batch / (prefill + decode)
+        let communication = (latency as? Roofline).map { roofline in
+            roofline.communication(tokens: batch, devices: devices)
+                + roofline.communication(
+                    tokens: max(batch / model.outputTokens, 1) * model.promptTokens, devices: devices)
+                * min(batch / model.outputTokens, 1)
+        }
         return Estimate(
-            devices: devices, batch: batch, prefillSeconds: prefill, decodeSeconds: decode, firstTokenSeconds: first,
+            devices: devices, batch: batch, prefillSeconds: prefill, decodeSeconds: decode,
+            communicationSeconds: communication, firstTokenSeconds: first,
             tokensPerSecond: throughput,
             dollarsPerMillionTokens: Double(devices) * hardware.dollarsPerHour / 3600 / throughput * 1e6,
             memoryBytes: memory, keyValueBytes: batch * model.requestBytes)
@@ -72,8 +81,9 @@ package struct ServingPlan: Sendable {
     /// The cheapest number of devices; nil where none will do.
     package func cheapest(_ model: ServedModel) -> Estimate? { Self.cheapest(estimates(model)) }
 
-    /// The cheapest of some estimates.
+    /// The cheapest of some estimates: of those that cost the same, that with the fewest devices.
     package static func cheapest(_ estimates: [Estimate]) -> Estimate? {
-        estimates.min { $0.dollarsPerMillionTokens < $1.dollarsPerMillionTokens }
+        guard let least = estimates.map(\.dollarsPerMillionTokens).min() else { return nil }
+        return estimates.filter { $0.dollarsPerMillionTokens <= least * (1 + 1e-9) }.min { $0.devices < $1.devices }
     }
 }

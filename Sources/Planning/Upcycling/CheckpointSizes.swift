@@ -24,6 +24,7 @@ package struct CheckpointSizes: Sendable, Hashable {
     /// FLOPs of attention scores and their sum for a token, over the tokens it attends to.
     package let attentionFLOPsPerContextToken: Double
     package let layers: Double
+    package let mixtureLayers: Double
     package let hidden: Double
     package let expertCount: Double
     package let topK: Double
@@ -33,6 +34,7 @@ package struct CheckpointSizes: Sendable, Hashable {
         let description = checkpoint.description
         let isTied = try description.config.holds("tie_word_embeddings", description.architecture)
         layers = Double(description.layerCount)
+        mixtureLayers = Double(description.moeLayers.count { $0 })
         hidden = Double(try description.size("hidden"))
         let isMixture = checkpoint.isMixture
         expertCount = isMixture ? Double(try description.size("experts")) : 1
@@ -96,8 +98,9 @@ package struct CheckpointSizes: Sendable, Hashable {
     package func model(dense: Double? = nil) -> ModelSizes {
         ModelSizes(
             dense: dense ?? active, active: active, total: total, expertParameters: experts / max(expertCount, 1),
-            experts: expertCount, selected: topK, width: hidden, layers: layers, keyValueElements: keyValueElements,
-            stateElements: stateElements, trainingFLOPs: 6 * multiplied, inferenceFLOPs: 2 * multiplied)
+            experts: expertCount, selected: topK, width: hidden, layers: layers, mixtureLayers: mixtureLayers,
+            keyValueElements: keyValueElements, stateElements: stateElements,
+            trainingFLOPs: 6 * multiplied, inferenceFLOPs: 2 * multiplied)
     }
 
     /// N as a law counts it.

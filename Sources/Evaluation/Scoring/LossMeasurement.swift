@@ -1,0 +1,43 @@
+package import Checkpoints
+import Models
+package import Numerics
+
+/// The loss of checkpoints on the same text, for transforms that cannot keep the function: read once, scored before and
+/// after.
+package struct LossMeasurement {
+    private static let length = 512
+
+    package let texts: [DomainText]
+    private let workers: Workers
+    private let memory: Int
+
+    /// - Parameters:
+    ///   - checkpoint: the model whose tokenizer and positions the text is cut by.
+    ///   - sources: domains; each is read up to the limit of `options`.
+    /// - Throws: as `DomainText`.
+    package init(
+        _ checkpoint: Checkpoint, _ sources: [DataSource], _ encoder: TextEncoder, options: DataOptions,
+        workers: Workers, memory: Int, checkCancelled: () throws -> Void = {}
+    ) throws {
+        let description = checkpoint.description
+        let positions = try description.config.int("max_position_embeddings", description.architecture)
+        let length = max(2, min(Self.length, positions ?? Self.length))
+        texts = try sources.map {
+            try DomainText($0, length: length, options: options, encoder: encoder, checkCancelled: checkCancelled)
+        }
+        self.workers = workers
+        self.memory = memory
+    }
+
+    /// - Throws: `CheckpointError`: `.incompatible` for a family that cannot be computed, `.cancelled`.
+    package func scores(
+        _ checkpoint: Checkpoint, isCancelled: @escaping () -> Bool = { false },
+        progress: @escaping (EvaluationProgress) -> Void = { _ in }
+    ) throws -> ModelScores {
+        var evaluator = ModelEvaluator(try Decoder(checkpoint, workers: workers, memory: memory))
+        evaluator.batchTokens = BatchSize.tokens(for: evaluator.decoder, memory: memory, slots: evaluator.slots)
+        evaluator.isCancelled = isCancelled
+        evaluator.progress = progress
+        return try evaluator.evaluate(texts, name: checkpoint.name).scores
+    }
+}
