@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Checkpoints
+import Checkpoints
 
 /// Against Python 3's `re.match(rf"(.*\.)?({key})$", name)`, as PEFT's `get_pattern_key` has it.
 @Suite("Patterns of module names")

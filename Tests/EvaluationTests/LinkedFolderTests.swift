@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import Evaluation
+import Evaluation
 
 /// Folders of data that are linked to each other.
 @Suite struct LinkedFolderTests {

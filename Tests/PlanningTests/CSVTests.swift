@@ -2,7 +2,7 @@ import Checkpoints
 import TestSupport
 import Testing
 
-@testable import Planning
+import Planning
 
 /// Tables as spreadsheets write them; the cells are those that Python's csv module reads.
 @Suite struct CSVTests {

@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import Tokenizers
+import Tokenizers
 
 @Suite("Normalisation")
 struct NormalizationTests {

@@ -3,7 +3,7 @@ import Numerics
 import TestSupport
 import Testing
 
-@testable import Models
+import Models
 
 /// Against the sum that a convolution is, in F64.
 @Suite struct CausalConvolutionTests {

@@ -2,7 +2,7 @@ import Numerics
 import TestSupport
 import Testing
 
-@testable import Models
+import Models
 
 /// The chunked form against the recurrence as it is defined, a token after the other in F64.
 @Suite struct LinearRecurrenceTests {
