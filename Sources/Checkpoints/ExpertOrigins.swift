@@ -1,4 +1,4 @@
-package import Safetensors
+import Safetensors
 
 extension Checkpoint {
     /// The name of the model that each routed expert came from, as the record of how the checkpoint was made has it; nil

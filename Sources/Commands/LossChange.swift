@@ -37,7 +37,10 @@ final class LossChange: Sendable {
         let display = StatusLine(isQuiet: isQuiet)
         defer { display.finish() }
         return try measurement.scores(checkpoint, isCancelled: { receivedSignal != 0 }) { progress in
-            display.show("measuring \(label): \(countText(progress.done)) of \(countText(progress.total)) tokens")
+            display.show(
+                ProgressText(
+                    label: "measuring \(label):",
+                    parts: ["\(countText(progress.done)) of \(countText(progress.total)) tokens"]))
         }
     }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Reports
+import Safetensors
 import Transforms
 
 extension Report {

@@ -4,7 +4,7 @@
 ///
 /// - Complexity: O(bytes). The standard library's own is quadratic in the marks that follow one character, so that text
 ///   with a long run of them is composed here.
-func composed(_ text: String) -> String {
+package func composed(_ text: String) -> String {
     guard hasLongRun(text.unicodeScalars) else {
         var result = String.UnicodeScalarView()
         for scalar in text._nfc { result.append(scalar) }

@@ -1,4 +1,4 @@
-package import Checkpoints
+import Checkpoints
 import Safetensors
 
 /// The chat template that a merge has: `chat_template` of mergekit's configurations.
