@@ -3,7 +3,7 @@ import Glibc
 import Safetensors
 
 /// A file of data and what is in it.
-struct DataFile: Hashable {
+package struct DataFile: Hashable {
     /// What the end of a name says that a file is.
     enum Kind: Hashable {
         /// One document.
@@ -65,7 +65,7 @@ struct DataFile: Hashable {
     ///
     /// - Throws: `.usage` where a file is of no kind that is read, or is of tokens whose dtype is not said; `.incompatible`
     ///   for a folder without files, or one that leads into itself.
-    static func files(of source: DataSource) throws -> [DataFile] {
+    package static func files(of source: DataSource) throws -> [DataFile] {
         var paths: [String] = []
         if try isFolder(source.path) {
             var (ancestors, seen): ([FolderIdentity], Set<FolderIdentity>) = ([], [])

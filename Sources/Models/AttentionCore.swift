@@ -1,13 +1,20 @@
 import CPlatform
 import Glibc
-import Numerics
+package import Numerics
 
 /// Queries, keys or values of all heads: row r of head h begins at `values + r * stride + h * headStride`.
-struct HeadSpan {
+package struct HeadSpan {
     let values: UnsafeMutablePointer<Float>
     let stride: Int
     let headStride: Int
     let dimension: Int
+
+    package init(values: UnsafeMutablePointer<Float>, stride: Int, headStride: Int, dimension: Int) {
+        self.values = values
+        self.stride = stride
+        self.headStride = headStride
+        self.dimension = dimension
+    }
 
     func head(_ head: Int, rows: Range<Int>) -> MatrixSpan {
         MatrixSpan(

@@ -4,15 +4,21 @@ import Glibc
 import Numerics
 
 /// What sequences a layer's rows are.
-struct SequenceShape {
+package struct SequenceShape {
     /// Sequences of the same length, one after the other.
-    let count: Int
+    package let count: Int
     /// Tokens of each that are computed; a row each.
-    let length: Int
+    package let length: Int
     /// Tokens of each that came before, whose keys and values are known.
     var past = 0
 
-    var rows: Int { count * length }
+    package init(count: Int, length: Int, past: Int = 0) {
+        self.count = count
+        self.length = length
+        self.past = past
+    }
+
+    package var rows: Int { count * length }
 }
 
 /// Keys and values of the tokens so far, of one layer and one sequence.

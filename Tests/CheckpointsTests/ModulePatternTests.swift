@@ -1,6 +1,5 @@
-import Testing
-
 import Checkpoints
+import Testing
 
 /// Against Python 3's `re.match(rf"(.*\.)?({key})$", name)`, as PEFT's `get_pattern_key` has it.
 @Suite("Patterns of module names")

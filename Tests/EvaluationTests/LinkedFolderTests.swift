@@ -1,9 +1,8 @@
 import Checkpoints
+import Evaluation
 import Foundation
 import TestSupport
 import Testing
-
-import Evaluation
 
 /// Folders of data that are linked to each other.
 @Suite struct LinkedFolderTests {

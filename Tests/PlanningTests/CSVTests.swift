@@ -1,8 +1,7 @@
 import Checkpoints
+import Planning
 import TestSupport
 import Testing
-
-import Planning
 
 /// Tables as spreadsheets write them; the cells are those that Python's csv module reads.
 @Suite struct CSVTests {

@@ -3,9 +3,9 @@
 ///
 /// The states of all alternatives are followed side by side (Thompson 1968), so that time is linear in the name whatever
 /// the expression, which comes from a file.
-struct ModulePattern: Sendable {
+package struct ModulePattern: Sendable {
     /// What is not understood: look-around, references back, flags.
-    struct Unsupported: Error { let what: String }
+    package struct Unsupported: Error { let what: String }
 
     private var program: [Instruction] = []
     private static let maximumSize = 20_000
@@ -45,7 +45,7 @@ struct ModulePattern: Sendable {
     }
 
     /// - Throws: `Unsupported`.
-    init(_ key: String) throws {
+    package init(_ key: String) throws {
         var parser = Parser(Array(key.unicodeScalars))
         let tree = try parser.alternatives(depth: 0)
         guard parser.isAtEnd else { throw Unsupported(what: "an unmatched )") }
@@ -56,7 +56,7 @@ struct ModulePattern: Sendable {
         program.append(.accept)
     }
 
-    func matches(_ name: String) -> Bool {
+    package func matches(_ name: String) -> Bool {
         let text = Array(name.unicodeScalars)
         var states: [Int] = []
         var marks = [Int](repeating: -1, count: program.count)

@@ -1,11 +1,16 @@
 import CPlatform
-import Numerics
+package import Numerics
 
 /// A convolution of each channel by itself over the tokens of a sequence, each seeing the `kernel` last:
 /// `y[t] = sum over j of w[j] x[t - kernel + 1 + j] + b`, and with `activates` the SiLU of it.
-struct CausalConvolution {
+package struct CausalConvolution {
     let weights: ConvolutionWeights
     let activates: Bool
+
+    package init(weights: ConvolutionWeights, activates: Bool) {
+        self.weights = weights
+        self.activates = activates
+    }
 
     /// Channels at a time, which depend on each other in nothing.
     private static let block = 128
@@ -13,7 +18,9 @@ struct CausalConvolution {
     /// - Parameters:
     ///   - x: `[sequences * length, channels]`.
     ///   - window: the inputs before the first; one sequence then.
-    func forward(_ x: MatrixSpan, into y: MatrixSpan, _ shape: SequenceShape, window: Matrix?, _ workers: Workers) {
+    package func forward(
+        _ x: MatrixSpan, into y: MatrixSpan, _ shape: SequenceShape, window: Matrix?, _ workers: Workers
+    ) {
         let blocks = (x.columns + Self.block - 1) / Self.block
         let taps = weights.taps
         workers.forEach(blocks * shape.count) { piece in
@@ -27,7 +34,9 @@ struct CausalConvolution {
     }
 
     /// Replaces `dx` by the gradient of the input, and adds those of the weights that are trained; `dy` is used up.
-    func backward(_ x: MatrixSpan, _ dy: MatrixSpan, into dx: MatrixSpan, _ shape: SequenceShape, _ workers: Workers) {
+    package func backward(
+        _ x: MatrixSpan, _ dy: MatrixSpan, into dx: MatrixSpan, _ shape: SequenceShape, _ workers: Workers
+    ) {
         let blocks = (x.columns + Self.block - 1) / Self.block
         let taps = weights.taps
         let gradient = weights.values.gradient.map { _ in Matrix(zeros: taps.rows, x.columns) }
@@ -55,6 +64,11 @@ package struct ConvolutionWeights {
     /// `[channels, kernel]`, as they are trained.
     package let values: VectorWeights
     package let biasWeights: VectorWeights?
+
+    package init(values: VectorWeights, biasWeights: VectorWeights?) {
+        self.values = values
+        self.biasWeights = biasWeights
+    }
 
     /// `[kernel, channels]`, as the kernels read them.
     var taps: Matrix {

@@ -1,19 +1,27 @@
 import CPlatform
-import Numerics
+package import Numerics
 
 extension LinearRecurrence {
     /// Where the gradients of what went in go: those of queries, keys, decays and strengths are replaced.
-    struct Slopes {
+    package struct Slopes {
         let query: HeadSpan
         let key: HeadSpan
         let value: HeadSpan
         /// `[rows, heads]`
         let decays: Matrix
         let strengths: Matrix?
+
+        package init(query: HeadSpan, key: HeadSpan, value: HeadSpan, decays: Matrix, strengths: Matrix?) {
+            self.query = query
+            self.key = key
+            self.value = value
+            self.decays = decays
+            self.strengths = strengths
+        }
     }
 
     /// The gradients of what went in, of sequences that began with zeros.
-    func backward(
+    package func backward(
         _ input: Input, _ out: HeadSpan, _ tape: Tape, into slopes: Slopes, _ shape: SequenceShape, _ workers: Workers
     ) {
         let count = chunks(shape.length)

@@ -1,6 +1,6 @@
 import CPlatform
 import Glibc
-import Numerics
+package import Numerics
 
 /// A matrix for each head that every token decays and adds to, and that it then asks:
 /// `S[t] = exp(g[t]) S[t-1] + k[t] d[t]ᵀ`, `o[t] = S[t]ᵀ q[t]`.
@@ -10,7 +10,7 @@ import Numerics
 /// Tokens are taken a chunk at a time: with `G` the sum of `g` since the chunk's begin, `e = exp(G)`,
 /// `M[i,j] = exp(G[i] - G[j]) q[i]·k[j]` for j <= i and `P[i,j] = b[i] exp(G[i] - G[j]) k[i]·k[j]` for j < i, its tokens
 /// solve `(I + P) D = b (V - e K S)`, and `O = e Q S + M D`, all of which are matrix products.
-struct LinearRecurrence {
+package struct LinearRecurrence {
     /// Heads of values.
     let heads: Int
     /// Heads of queries and keys, each shared by `heads / keyHeads` heads of values.
@@ -20,8 +20,16 @@ struct LinearRecurrence {
     /// Tokens of a chunk.
     var chunk = 64
 
+    package init(heads: Int, keyHeads: Int, keyDimension: Int, valueDimension: Int, chunk: Int = 64) {
+        self.heads = heads
+        self.keyHeads = keyHeads
+        self.keyDimension = keyDimension
+        self.valueDimension = valueDimension
+        self.chunk = chunk
+    }
+
     /// What goes in.
-    struct Input {
+    package struct Input {
         let query: HeadSpan
         let key: HeadSpan
         let value: HeadSpan
@@ -29,10 +37,18 @@ struct LinearRecurrence {
         let decays: Matrix
         /// b of the delta rule, `[rows, heads]`; nil for none.
         let strengths: Matrix?
+
+        package init(query: HeadSpan, key: HeadSpan, value: HeadSpan, decays: Matrix, strengths: Matrix?) {
+            self.query = query
+            self.key = key
+            self.value = value
+            self.decays = decays
+            self.strengths = strengths
+        }
     }
 
     /// What the backward pass needs.
-    final class Tape {
+    package final class Tape {
         /// The matrix before each chunk, by sequence, head and chunk, `[... * keyDimension, valueDimension]`.
         let states: Matrix
         /// D of the delta rule, `[rows, heads * valueDimension]`.
@@ -61,7 +77,7 @@ struct LinearRecurrence {
     ///   - out: where what the heads give goes.
     ///   - state: the matrices of one sequence so far, `[heads * keyDimension, valueDimension]`, which are carried on; nil
     ///     to begin with zeros.
-    func forward(
+    package func forward(
         _ input: Input, into out: HeadSpan, _ shape: SequenceShape, state: Matrix?, keeps: Bool, _ workers: Workers
     ) -> Tape? {
         if shape.length == 1, let state, !keeps {
@@ -131,7 +147,7 @@ struct LinearRecurrence {
     }
 
     /// One token, or several, one after the other: what the chunks are an arrangement of.
-    func step(_ input: Input, into out: HeadSpan, _ state: Matrix, _ workers: Workers) {
+    package func step(_ input: Input, into out: HeadSpan, _ state: Matrix, _ workers: Workers) {
         let rows = input.decays.rows
         workers.forEach(heads) { head in
             let keyHead = head / shared

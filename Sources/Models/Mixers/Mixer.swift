@@ -1,5 +1,5 @@
 package import Checkpoints
-import Numerics
+package import Numerics
 
 /// What mixes the tokens of a sequence in a layer: attention, or what stands in its place.
 protocol Mixer {
@@ -138,20 +138,20 @@ package final class SequenceState {
 }
 
 /// The last inputs of a convolution, and the matrix that a recurrence has come to.
-final class RecurrentState: MixerState {
+package final class RecurrentState: MixerState {
     /// `[kernel - 1, channels]`, the latest last.
-    let window: Matrix
+    package let window: Matrix
     /// Nil for a mixer that has a convolution only.
     let state: Matrix?
 
     /// Before the first token: zeros.
-    init(window: Int, channels: Int, state: (rows: Int, columns: Int)?) {
+    package init(window: Int, channels: Int, state: (rows: Int, columns: Int)?) {
         self.window = Matrix(zeros: window, channels)
         self.state = state.map { Matrix(zeros: $0.rows, $0.columns) }
     }
 
     /// Takes the last inputs over.
-    func slide(_ input: MatrixSpan) {
+    package func slide(_ input: MatrixSpan) {
         let rows = window.rows
         for row in 0..<rows {
             let source = input.rows - rows + row

@@ -2,21 +2,21 @@ import Checkpoints
 import Safetensors
 
 /// A table of numbers with named columns: a header line, then a line for each row; `#` begins a comment.
-struct CSVTable {
-    let file: String
-    let columns: [String]
+package struct CSVTable {
+    package let file: String
+    package let columns: [String]
     /// The cells of each row, and the line it is on.
-    let rows: [(line: Int, cells: [String])]
+    package let rows: [(line: Int, cells: [String])]
 
     private static let maximumSize = 64 << 20
 
     /// - Throws: `SafetensorsError` for a file that cannot be read, `CheckpointError.malformed` for one whose rows have
     ///   other numbers of cells than its header.
-    init(contentsOf path: String) throws {
+    package init(contentsOf path: String) throws {
         try self.init(try PosixFile.contents(path, limit: Self.maximumSize), file: path)
     }
 
-    init(_ bytes: [UInt8], file: String) throws {
+    package init(_ bytes: [UInt8], file: String) throws {
         self.file = file
         var columns: [String]?
         var rows: [(line: Int, cells: [String])] = []

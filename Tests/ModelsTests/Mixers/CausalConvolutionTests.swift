@@ -1,9 +1,8 @@
 import Checkpoints
+import Models
 import Numerics
 import TestSupport
 import Testing
-
-import Models
 
 /// Against the sum that a convolution is, in F64.
 @Suite struct CausalConvolutionTests {

@@ -1,8 +1,7 @@
+import Models
 import Numerics
 import TestSupport
 import Testing
-
-import Models
 
 /// The chunked form against the recurrence as it is defined, a token after the other in F64.
 @Suite struct LinearRecurrenceTests {
