@@ -1,6 +1,6 @@
 import CPlatform
 import Glibc
-package import Numerics
+import Numerics
 
 /// Queries, keys or values of all heads: row r of head h begins at `values + r * stride + h * headStride`.
 package struct HeadSpan {

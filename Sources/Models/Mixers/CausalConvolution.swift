@@ -80,5 +80,5 @@ package struct ConvolutionWeights {
         return result
     }
 
-    var bias: Matrix? { biasWeights?.values }
+    package var bias: Matrix? { biasWeights?.values }
 }
