@@ -45,6 +45,7 @@ extension Architecture {
             try parser.strings(activation["supported"], "activation.supported")
         )
         ignored = try object["ignored"].map { try parser.strings($0, "ignored") } ?? []
+        hasFurtherLayers = object["layersBeyond"] != nil
         var wrappers: [String: (modelType: String, className: String)] = [:]
         for type in object["wrappers"]?.object?.keys ?? [] {
             let wrapper = object["wrappers"]?.object?[type]?.object

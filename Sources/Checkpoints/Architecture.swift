@@ -33,6 +33,8 @@ package struct Architecture: Sendable {
     /// The keys that name the activation, and its names that are known.
     package let activation: (keys: [String], supported: [String])
     let ignored: [String]
+    /// Whether checkpoints have layers beyond the model's own, which predict further tokens.
+    let hasFurtherLayers: Bool
     /// The models around a model of this family, by the `model_type` of the one that a source was in.
     let wrappers: [String: (modelType: String, className: String)]
 

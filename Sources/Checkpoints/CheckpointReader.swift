@@ -111,7 +111,9 @@ struct TensorMatch {
                 notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
             } else if description.ignores(name) || Self.isBuffer(name) {
                 dropped.append(name)
-            } else if description.describes(name), description.layerBeyond(name) == nil {
+            } else if description.describes(name),
+                !description.architecture.hasFurtherLayers || description.layerBeyond(name) == nil
+            {
                 unknown.append(name)
             } else if let (file, info) = tensors.lookup(name) {
                 let tensor = LazyTensor(whole: SourceTensor(file: file, info: info))
