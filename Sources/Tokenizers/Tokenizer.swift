@@ -46,7 +46,10 @@ public struct Tokenizer: Sendable {
             tokens[Int(id)] = bytes
         }
         for key in model.order.reversed() { if let id = model.vocabulary[key] { set(id, key.bytes) } }
-        for (id, token) in added.tokens { set(id, token.content) }
+        for (id, token) in added.tokens {
+            // As in tokenizers 0.23, whose text of a token is what it is found as; 0.22 has it as it was added.
+            set(id, token.isNormalized ? try normalizations.applied(to: token.content, file: file) : token.content)
+        }
         self.tokens = tokens
     }
 
@@ -143,12 +146,16 @@ public struct Tokenizer: Sendable {
         var prefixed = 0
         var pattern: WordPattern?
         var isByteLevel = false
+        var spacesWords = false
         for step in preTokenizations {
             switch step {
             case .words(let words): pattern = words
             case .byteLevel(let addsSpace):
                 isByteLevel = true
-                if addsSpace, whole.first != 0x20 {
+                if addsSpace, pattern != nil {
+                    // After a Split each word is a text of its own.
+                    spacesWords = true
+                } else if addsSpace, whole.first != 0x20 {
                     whole = ([0x20] + whole)[...]
                     prefixed += 1
                 }
@@ -173,6 +180,14 @@ public struct Tokenizer: Sendable {
             }
             try pattern.forEachWord(in: bytes) { range in
                 let word = UnsafeBufferPointer(rebasing: bytes[range])
+                if spacesWords, word.first != 0x20 {
+                    prefixed += 1
+                    let spaced = [0x20] + Array(word)
+                    try spaced.withUnsafeBufferPointer { spaced in
+                        try cache.encode(spaced, into: &out) { try model.encodeBytes($0, into: &$1) }
+                    }
+                    return
+                }
                 try cache.encode(word, into: &out) {
                     try isByteLevel ? model.encodeBytes($0, into: &$1) : model.encodeCharacters($0, into: &$1)
                 }

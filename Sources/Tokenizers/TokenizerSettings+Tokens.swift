@@ -109,7 +109,6 @@ extension TokenizerSettings {
     /// Special tokens without a name; the older key counts where the newer has none.
     private static func extra(_ values: JSONObject) -> [JSON] {
         let own = values["extra_special_tokens"]
-        if let object = own?.object, !object.keys.isEmpty { return [] }
         if let list = own?.array, !list.isEmpty { return list }
         return values["additional_special_tokens"]?.array ?? []
     }
