@@ -150,7 +150,11 @@ package struct Inspection: Sendable {
             // Where embedding and head are one, a copy in the file is not another parameter.
             if isTied, expected.placements.contains(where: { $0.role.kind == .head }) { continue }
             let elements = try Shape(expected.shape).elementCount
-            total += elements
+            let (sum, overflow) = total.addingReportingOverflow(elements)
+            guard !overflow else {
+                throw description.config.failure(.malformed, "the sizes give more parameters than any model has")
+            }
+            total = sum
             let routed = Set(expected.placements.compactMap(\.role.expert))
             let isUsed = routed.count > 1 || (routed.first.map { $0 < topK } ?? true)
             guard isUsed else { continue }

@@ -150,6 +150,8 @@ package struct OutputKind: Sendable {
         let file = try PosixFile.open(path)
         let head = try file.bytes(at: 0, count: min(file.size(), 1 << 16))
         guard let line = head.split(separator: UInt8(ascii: "\n")).first else { return nil }
+        // A killed run may leave a part of its first line.
+        if !head.contains(UInt8(ascii: "\n")), Array("{\"step\":".utf8).starts(with: line.prefix(8)) { return nil }
         let object = (try? JSON(parsing: Array(line), file: path))?.object
         return object?["step"] != nil && (object?["loss"] != nil || object?["heldout"] != nil) ? nil : "this is none"
     }

@@ -92,6 +92,9 @@ extension WeightLoss {
     ///
     /// - Parameter isExact: whether the result computes the same where the weights lose nothing.
     func sentence(isExact: Bool) -> String {
+        if layers.isEmpty, layerCount > 0 {
+            return "Expected loss: not told, for weights that are no floating-point numbers."
+        }
         if isNone {
             return isExact
                 ? "Expected loss: none. The experts of each layer are one network, to rounding."

@@ -48,7 +48,12 @@ extension WeightLoss {
 
     /// - Parameter groups: by layer.
     init(_ groups: [Int: [Group]]) throws {
-        let sorted = groups.keys.sorted()
+        // What is no floating-point number has no energy; it may be copied all the same.
+        let sorted = groups.keys.sorted().filter { layer in
+            (groups[layer] ?? []).joined().allSatisfy { replacement in
+                (replacement.made + replacement.experts).allSatisfy(\.dtype.isConvertible)
+            }
+        }
         let isCostly = groups.values.joined().joined().contains { replacement in
             replacement.made.contains { $0.expression.workspace > Self.cheapWorkspace }
         }
@@ -72,7 +77,7 @@ extension WeightLoss {
         // Nothing is said to be exact before all of it was seen.
         if found.isSampled, found.layers.values.allSatisfy({ $0 <= Self.rounding }) { found = try shares(limit: nil) }
         (layers, isSampled) = found
-        layerCount = sorted.count
+        layerCount = groups.count
     }
 
     /// The energy that is lost, and all of it.

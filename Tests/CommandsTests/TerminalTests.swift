@@ -96,7 +96,7 @@ import Testing
             (["inspect", "x.safetensors"], 3, "malformed"), (["inspect", "absent"], 5, "io"),
             (["upcycle", "-e", "2", Fixtures.model("mixtral"), "-o", "out"], 4, "incompatible"),
             (["merge", Seed.path, "-o", "out"], 2, "usage"), (["upcycle", Seed.path, "-o", "out"], 2, "usage"),
-            (["upcycle", "-e", "2", Seed.path, "-o", "no/such/folder"], 2, "usage"),
+            (["upcycle", "-e", "2", Seed.path, "-o", "no/such/folder"], 5, "io"),
         ] as [([String], Int, String)] {
             let plain = try Tool.run(list: arguments, in: folder.path)
             #expect(Int(plain.code) == code, "\(arguments): \(plain.errors)")
@@ -110,7 +110,7 @@ import Testing
         #expect(try Tool.run("merge", Seed.path).errors.contains("two models"))
         #expect(
             try Tool.run("upcycle", "-e", "2", Seed.path, "-o", folder.path + "/no/such/folder").errors.contains(
-                "no folder"))
+                "make it first"))
     }
 
     @Test("Who reads only the first line ends the program silently")

@@ -25,8 +25,9 @@ struct VocabularyFilesTests {
 
     private func models(_ name: String, _ contents: [[UInt8]]) throws -> [Checkpoint] {
         try contents.enumerated().map { index, bytes in
-            let path = try folder.variant(of: "mistral", seed: UInt64(index + 1), as: "m\(index)")
-            try folder.write("m\(index)/\(name)", bytes)
+            let own = "m\(folder.names.count)"
+            let path = try folder.variant(of: "mistral", seed: UInt64(index + 1), as: own)
+            try folder.write("\(own)/\(name)", bytes)
             return try Checkpoint(at: path)
         }
     }
