@@ -1,4 +1,5 @@
 public import Checkpoints
+import Numerics
 import Safetensors
 
 /// What is expected to be lost where fewer networks take the place of a mixture's experts, as far as their weights say.
