@@ -36,12 +36,14 @@ final class LossChange: Sendable {
     ) throws -> ModelScores {
         let display = StatusLine(isQuiet: isQuiet)
         defer { display.finish() }
-        return try measurement.scores(checkpoint, isCancelled: { receivedSignal != 0 }) { progress in
-            display.show(
-                ProgressText(
-                    label: "measuring \(label):",
-                    parts: ["\(countText(progress.done)) of \(countText(progress.total)) tokens"]))
-        }
+        return try measurement.scores(
+            checkpoint, isCancelled: { receivedSignal != 0 },
+            progress: { progress in
+                display.show(
+                    ProgressText(
+                        label: "measuring \(label):",
+                        parts: ["\(countText(progress.done)) of \(countText(progress.total)) tokens"]))
+            })
     }
 
     /// Scores the result.
