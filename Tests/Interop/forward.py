@@ -23,7 +23,7 @@ for name in sorted(os.listdir(golden)):
         save_file({"input_ids": want["input_ids"]}, f"{tmp}/ids.safetensors")
         for flags in ([], ["--checkpoint-activations"]):
             run = subprocess.run([tool, "forward", folder, "--input", f"{tmp}/ids.safetensors", "--output", f"{tmp}/out.safetensors",
-                                  "--gradients", "--quiet", *flags], capture_output=True, text=True)
+                                  "--gradients", "--quiet", "--force", *flags], capture_output=True, text=True)
             if run.returncode:
                 failed += 1; print(name, run.stderr); continue
             got = load_file(f"{tmp}/out.safetensors")
