@@ -244,18 +244,4 @@ extension ModelDescription {
         }
         guard areStacked else { throw refuse("\(experts) experts in each layer") }
     }
-
-    /// Whether a tensor is one that files have and models do not need: buffers.
-    func ignores(_ name: String) -> Bool {
-        architecture.ignored.contains { matches(name, config.surroundings.naming.applied(to: $0)) }
-    }
-
-    /// Whether a name is a template's, whatever the layer.
-    private func matches(_ name: String, _ template: String) -> Bool {
-        let ends = template.split(separator: "{layer}", maxSplits: 1, omittingEmptySubsequences: false)
-        guard ends.count == 2 else { return name == template }
-        guard name.hasPrefix(ends[0]), name.hasSuffix(ends[1]) else { return false }
-        let middle = name.dropFirst(ends[0].count).dropLast(ends[1].count)
-        return !middle.isEmpty && middle.allSatisfy(\.isNumber)
-    }
 }

@@ -152,8 +152,12 @@ extension ModelDescription {
         for tensor in config.surroundings.carried {
             guard let layer = layerBeyond(tensor.name), let part = mixturePart(of: tensor.name) else { continue }
             let rows = tensor.shape.first ?? 0
-            let fits = isMixture && (part.expert.map { $0 < experts } ?? (rows == experts))
-            guard !fits else { continue }
+            let fits =
+                switch part {
+                case .expert(let expert): expert < experts
+                case .allExperts: rows == experts
+                }
+            guard !isMixture || !fits else { continue }
             throw CheckpointError(
                 .incompatible, file: config.file, tensor: tensor.name,
                 message: "layer \(layer) predicts further tokens and is carried as it is, with experts of its own, and "
@@ -171,15 +175,21 @@ extension ModelDescription {
         return layer
     }
 
-    /// What a name is of a mixture, whatever its layer: an expert's number, or nil for a router's own tensor; nil for
-    /// what belongs to no mixture.
-    private func mixturePart(of name: String) -> (expert: Int?, Void)? {
+    private enum MixturePart {
+        /// An expert's own tensor.
+        case expert(Int)
+        /// A tensor with a row for each expert: all of their weights in one, or their router's.
+        case allExperts
+    }
+
+    /// What a name is of a mixture, whatever its layer; nil for what belongs to none.
+    private func mixturePart(of name: String) -> MixturePart? {
         for template in architecture.tensors + architecture.expertLayouts.flatMap(\.tensors) {
             guard let role = template.parts.first?.role,
                 template.isPerExpert || template.isStacked || role == .router || role == .routerCorrectionBias,
-                let numbers = template.numbers(in: name, config.surroundings.naming)
+                let numbers = placeholders(of: template.name, in: name, config.surroundings.naming)
             else { continue }
-            return (template.isPerExpert ? numbers.expert : nil, ())
+            return numbers.expert.map { .expert($0) } ?? .allExperts
         }
         return nil
     }
@@ -187,16 +197,22 @@ extension ModelDescription {
     /// Whether the family's file has a name, with whatever condition.
     func describes(_ name: String) -> Bool {
         (architecture.tensors + architecture.expertLayouts.flatMap(\.tensors)).contains {
-            $0.numbers(in: name, config.surroundings.naming) != nil
+            placeholders(of: $0.name, in: name, config.surroundings.naming) != nil
         }
     }
-}
 
-extension TensorTemplate {
-    /// The layer and the expert of a name that the template gives; nil where it does not give it.
-    func numbers(in name: String, _ naming: TensorNaming) -> (layer: Int?, expert: Int?)? {
+    /// Whether a tensor is one that files have and models do not need: buffers.
+    func ignores(_ name: String) -> Bool {
+        architecture.ignored.contains { placeholders(of: $0, in: name, config.surroundings.naming) != nil }
+    }
+
+    /// The numbers that a name has in the places of a template's `{layer}` and `{expert}`; nil where it is not the
+    /// template's.
+    private func placeholders(
+        of template: String, in name: String, _ naming: TensorNaming
+    ) -> (layer: Int?, expert: Int?)? {
         var rest = Substring(name)
-        var template = Substring(naming.applied(to: self.name))
+        var template = Substring(naming.applied(to: template))
         var found: (layer: Int?, expert: Int?) = (nil, nil)
         while let open = template.firstIndex(of: "{"), let close = template.firstIndex(of: "}") {
             let literal = template[..<open]

@@ -94,15 +94,13 @@ extension WeightLoss {
     ///
     /// - Parameter isExact: whether the result computes the same where the weights lose nothing.
     func sentence(isExact: Bool) -> String {
-        if layers.isEmpty, layerCount > 0 {
-            return "Expected loss: not told, for weights that are no floating-point numbers."
-        }
         if isNone {
             return isExact
                 ? "Expected loss: none. The experts of each layer are one network, to rounding."
                 : "Expected loss: the weights lose nothing."
         }
-        var text = "Expected loss: \(percentText(mean)) of the energy of the experts' weights"
+        guard mean != nil else { return "Expected loss: \(share)." }
+        var text = "Expected loss: \(share)"
         if layers.count < layerCount, let layer = layers.keys.first {
             text += ", in layer \(layer) of \(layerCount)"
         } else if let worst, layers.count > 1 {
@@ -111,11 +109,17 @@ extension WeightLoss {
         return text + "; --data measures it on text."
     }
 
+    /// The mean over the layers, in words.
+    var share: String {
+        mean.map { "\(percentText($0)) of the energy of the experts' weights" }
+            ?? "not told, for weights that are no floating-point numbers"
+    }
+
     func json(isExact: Bool) -> JSON {
         var shares = JSONObject()
         for (layer, share) in layers.sorted(by: { $0.key < $1.key }) { shares[String(layer)] = JSON(share) }
         return .object([
-            "weight_energy": JSON(mean), "layers": .object(shares), "is_exact": .bool(isNone && isExact),
+            "weight_energy": mean.map { JSON($0) } ?? .null, "layers": .object(shares), "is_exact": .bool(isNone && isExact),
             "is_sampled": .bool(isSampled),
         ])
     }

@@ -15,8 +15,7 @@ extension Report {
         self.init("Pruning of \(shortNames([source.name])[0])")
         let (before, after) = (try source.description.size("experts"), try pruned.description.size("experts"))
         summary = "\(after) of \(before) experts are left in each layer, by \(criterion)."
-        facts.append(
-            ("expected loss", "\(percentText(expected.weights.mean)) of the energy of the experts' weights"))
+        facts.append(("expected loss", expected.weights.share))
         if let loss, let after = loss.after {
             facts += zip(loss.before.domains, after.domains).map { old, new in
                 (

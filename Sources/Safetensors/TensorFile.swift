@@ -15,6 +15,7 @@ public struct TensorFile: Sendable {
 
     private var tensors: [(name: String, dtype: DType, shape: Shape, bytes: [UInt8])] = []
 
+    /// A file without tensors.
     public init() {}
 
     /// Adds a tensor of F32 values.

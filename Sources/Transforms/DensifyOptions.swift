@@ -17,6 +17,7 @@ public struct DensifyOptions: Sendable {
     /// The dense family, by its `model_type`; by default the first that the mixture's family goes to.
     public var target: String?
 
+    /// The mean of the experts, to the first dense family that the mixture's goes to.
     public init() {}
 
     /// How a layer's experts become one network.

@@ -93,9 +93,12 @@ public indirect enum MergeSetting: Sendable, Hashable {
 
     /// A setting for the tensors whose names contain `filter`.
     public struct Filtered: Sendable, Hashable {
+        /// A part of the tensor's name; nil or `*` fits all.
         public var filter: String?
+        /// What holds for those tensors.
         public var setting: MergeSetting
 
+        /// A setting behind a filter.
         public init(filter: String?, setting: MergeSetting) {
             self.filter = filter
             self.setting = setting
@@ -134,27 +137,42 @@ public indirect enum MergeSetting: Sendable, Hashable {
 public struct MergeSettings: Sendable, Hashable {
     /// By model, in their order; where there are fewer, or a filter does not fit, the default for all.
     public var weights: [MergeSetting?] = []
+    /// `density` by model.
     public var densities: [MergeSetting?] = []
+    /// `gamma` by model.
     public var gammas: [MergeSetting?] = []
+    /// `epsilon` by model.
     public var epsilons: [MergeSetting?] = []
-    /// For all models.
+    /// The factor of a model, for all models.
     public var weight = MergeSetting.value(1)
+    /// The share of a task vector's values that is kept, within 0 and 1: the largest in ties, a random choice in dare
+    /// and della, what is neither largest nor smallest in breadcrumbs.
     public var density = MergeSetting.value(0.5)
+    /// The share of a task vector's largest values that breadcrumbs drops, within 0 and 1.
     public var gamma = MergeSetting.value(0.01)
+    /// Half the width of the window around `density` within which della's chance to keep a value grows with its
+    /// magnitude.
     public var epsilon = MergeSetting.value(0.15)
+    /// Where between the first model (0) and the second (1) slerp ends.
     public var t = MergeSetting.value(0.5)
+    /// The factor of the sum of the task vectors.
     public var lambda = MergeSetting.value(1)
+    /// The share of the values, those of the largest variance over the models, that sce fuses, within 0 and 1.
     public var selectTopK = MergeSetting.value(1)
+    /// Steps of karcher at most.
     public var maximumIterations = 10
+    /// The length of karcher's step, in radians, at which it has converged.
     public var tolerance = 1e-5
     /// Whether the sum is divided by the weights; nil for the method's default.
     public var normalises: Bool?
+    /// How what is left of a sparse task vector is scaled; nil for the method's default.
     public var rescaling: Rescaling?
     /// Rows by themselves instead of the whole tensor, for nuslerp and model-stock.
     public var isRowWise = false
     /// Where along a gradient the final norm and the head are; mergekit has them at its beginning.
     public var headDepth = 1.0
 
+    /// mergekit's defaults.
     public init() {}
 
     /// The numbers for one tensor.

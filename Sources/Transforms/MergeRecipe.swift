@@ -13,6 +13,7 @@ public struct MergeRecipe: Sendable {
     public var isDense = false
     /// The folder to write, where the recipe names one.
     public var output: String?
+    /// What the models are merged to and how, beside their names.
     public var options = MergeOptions()
     /// A model for the shared expert.
     public var sharedExpert: String?
@@ -31,6 +32,7 @@ public struct MergeRecipe: Sendable {
     /// Domains that rows are measured on are the experts' in their order, whatever they are called.
     public var takesDomainsInOrder = false
 
+    /// A merge with the defaults of all options.
     public init(models: [String]) { self.models = models }
 
     /// Reads a recipe of ours, a mergekit-moe configuration (`experts`) or a mergekit-yaml one (`merge_method`).
@@ -253,26 +255,13 @@ public struct MergeRecipe: Sendable {
     private mutating func readCommonSettings(
         _ parameters: RecipeMapping, selectTopK: String, iterations: String
     ) throws {
-        if let value = try parameters.setting("weight") {
-            options.settings.weight = value.or(options.settings.weight)
-        }
-        if let value = try parameters.setting("density") {
-            options.settings.density = value.or(options.settings.density)
-        }
-        if let value = try parameters.setting("gamma") {
-            options.settings.gamma = value.or(options.settings.gamma)
-        }
-        if let value = try parameters.setting("epsilon") {
-            options.settings.epsilon = value.or(options.settings.epsilon)
-        }
-        if let value = try parameters.setting("t") {
-            options.settings.t = value.or(options.settings.t)
-        }
-        if let value = try parameters.setting("lambda") {
-            options.settings.lambda = value.or(options.settings.lambda)
-        }
-        if let value = try parameters.setting(selectTopK) {
-            options.settings.selectTopK = value.or(options.settings.selectTopK)
+        let numbers: [(key: String, WritableKeyPath<MergeSettings, MergeSetting>)] = [
+            ("weight", \.weight), ("density", \.density), ("gamma", \.gamma), ("epsilon", \.epsilon), ("t", \.t),
+            ("lambda", \.lambda), (selectTopK, \.selectTopK),
+        ]
+        for (key, path) in numbers {
+            guard let value = try parameters.setting(key) else { continue }
+            options.settings[keyPath: path] = value.or(options.settings[keyPath: path])
         }
         if let value = try parameters.bool("normalize") { options.settings.normalises = value }
         if let value = try parameters.int(iterations) { options.settings.maximumIterations = max(value, 0) }

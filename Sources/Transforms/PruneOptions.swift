@@ -15,6 +15,7 @@ public struct PruneOptions: Sendable {
     /// What scores or groups were made by, for the record.
     public var criterion: String?
 
+    /// A choice within each layer, with the top-k of before.
     public init(size: Size, choice: Choice) {
         self.size = size
         self.choice = choice
@@ -70,6 +71,7 @@ public struct ExpertStatistics: Sendable, Hashable {
     /// The mean of gate times norm of the output over the tokens routed to it.
     public var reap: [Double]
 
+    /// One value an expert in each.
     public init(frequency: [Double], gateMass: [Double], outputNorm: [Double], reap: [Double]) {
         self.frequency = frequency
         self.gateMass = gateMass

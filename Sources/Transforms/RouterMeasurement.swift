@@ -66,9 +66,12 @@ public enum RouterMeasurement: Sendable, Hashable {
 
 /// Texts that an expert is for, and texts that it is not for.
 public struct RouterPrompts: Sendable, Hashable {
+    /// Texts whose states the expert's row is a mean of.
     public var positive: [String]
+    /// Texts whose mean is taken away from it.
     public var negative: [String]
 
+    /// The prompts of one expert.
     public init(positive: [String], negative: [String] = []) {
         self.positive = positive
         self.negative = negative

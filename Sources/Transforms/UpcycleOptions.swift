@@ -98,6 +98,7 @@ public struct Preservation: Sendable, Hashable {
     /// over the router's draw, or none of these.
     public enum Degree: String, Sendable { case exact, rounded, expectation, none }
 
+    /// How much of the dense function is left.
     public let degree: Degree
     /// Why, in a sentence.
     public let reason: String

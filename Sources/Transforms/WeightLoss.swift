@@ -15,8 +15,8 @@ public struct WeightLoss: Sendable, Hashable {
     /// Layers that are mixtures; more than `layers` has where to measure all takes as long as the transform itself.
     public let layerCount: Int
 
-    /// The mean over the layers.
-    public var mean: Double { layers.values.reduce(0, +) / Double(max(layers.count, 1)) }
+    /// The mean over the layers; nil where none could be measured.
+    public var mean: Double? { layers.isEmpty ? nil : layers.values.reduce(0, +) / Double(layers.count) }
 
     /// The layer that loses most.
     public var worst: (layer: Int, share: Double)? {

@@ -81,7 +81,7 @@ struct OutputComparisonTests {
     @Test(
         "Rounding a mixture may change what routers choose, and is still rounding",
         // The norms of a Gated DeltaNet divide by what may be next to nothing: rounding is not small there.
-        arguments: Fixtures.mixtures.filter { Fixtures.tolerance($0) <= 1e-4 })
+        arguments: Fixtures.mixtures.filter { $0 != "qwen3-5-moe-text" })
     func roundedMixtures(_ name: String) throws {
         let model = try Checkpoint(at: Fixtures.model(name))
         _ = try check(model, model.converted(to: .bf16), .rounding(to: .bf16))

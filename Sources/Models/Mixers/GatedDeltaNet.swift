@@ -90,7 +90,7 @@ struct GatedDeltaNet: Mixer {
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
     ) -> (output: Matrix, tape: (any MixerTape)?) {
-        let projected = arranged(parameters.projection.forward(input, workers), workers)
+        let projected = reordered(parameters.projection.forward(input, workers), isBack: false, workers)
         let rows = input.rows
         let known = state as? RecurrentState
         let raw = projected.span(columns: 0..<sizes.channels)
@@ -188,7 +188,7 @@ struct GatedDeltaNet: Mixer {
             tape.projected.span(columns: 0..<sizes.channels), mixed.span,
             into: projected.span(columns: 0..<sizes.channels), pass.shape, workers)
         parameters.projection.backward(
-            scattered(projected, workers).span, input: tape.input.span, into: target.span, workers)
+            reordered(projected, isBack: true, workers).span, input: tape.input.span, into: target.span, workers)
     }
 
     /// The gradients of strengths and steps, and those of the decays' own weights, summed in the order of the rows.
@@ -208,30 +208,18 @@ struct GatedDeltaNet: Mixer {
         }
     }
 
-    /// The projections in the order of `DeltaNet`: as they are, or gathered from those of each key head.
-    private func arranged(_ projected: Matrix, _ workers: Workers) -> Matrix {
+    /// The projections in the order of `DeltaNet`, or back in the order of the file: as they are, or gathered from and
+    /// scattered to those of each key head.
+    private func reordered(_ projected: Matrix, isBack: Bool, _ workers: Workers) -> Matrix {
         guard sizes.isGrouped else { return projected }
         let result = Matrix(rows: projected.rows, columns: sizes.columns)
-        let runs = sizes.groupedRuns
+        let runs = sizes.groupedRuns.map { run in
+            (from: isBack ? run.column : run.grouped, to: isBack ? run.grouped : run.column, count: run.count)
+        }
         workers.forEachRange(of: projected.rows, size: Self.rowsPerPiece) { rows in
             for row in rows {
                 for run in runs {
-                    (result.row(row) + run.column).update(from: projected.row(row) + run.grouped, count: run.count)
-                }
-            }
-        }
-        return result
-    }
-
-    /// The other way.
-    private func scattered(_ slopes: Matrix, _ workers: Workers) -> Matrix {
-        guard sizes.isGrouped else { return slopes }
-        let result = Matrix(rows: slopes.rows, columns: sizes.columns)
-        let runs = sizes.groupedRuns
-        workers.forEachRange(of: slopes.rows, size: Self.rowsPerPiece) { rows in
-            for row in rows {
-                for run in runs {
-                    (result.row(row) + run.grouped).update(from: slopes.row(row) + run.column, count: run.count)
+                    (result.row(row) + run.to).update(from: projected.row(row) + run.from, count: run.count)
                 }
             }
         }

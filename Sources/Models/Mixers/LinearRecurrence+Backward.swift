@@ -2,27 +2,11 @@ import CPlatform
 package import Numerics
 
 extension LinearRecurrence {
-    /// Where the gradients of what went in go: those of queries, keys, decays and strengths are replaced.
-    package struct Slopes {
-        let query: HeadSpan
-        let key: HeadSpan
-        let value: HeadSpan
-        /// `[rows, heads]`
-        let decays: Matrix
-        let strengths: Matrix?
-
-        package init(query: HeadSpan, key: HeadSpan, value: HeadSpan, decays: Matrix, strengths: Matrix?) {
-            self.query = query
-            self.key = key
-            self.value = value
-            self.decays = decays
-            self.strengths = strengths
-        }
-    }
-
     /// The gradients of what went in, of sequences that began with zeros.
+    ///
+    /// - Parameter slopes: where they go: those of queries, keys, decays and strengths are replaced.
     package func backward(
-        _ input: Input, _ out: HeadSpan, _ tape: Tape, into slopes: Slopes, _ shape: SequenceShape, _ workers: Workers
+        _ input: Input, _ out: HeadSpan, _ tape: Tape, into slopes: Input, _ shape: SequenceShape, _ workers: Workers
     ) {
         let count = chunks(shape.length)
         workers.forEach(shape.count * keyHeads) { unit in
@@ -50,7 +34,7 @@ extension LinearRecurrence {
 
     /// One chunk of one head. `later` is the gradient of the matrix after it, and becomes that of the matrix before.
     private func chunkBackward(
-        _ input: Input, _ out: MatrixSpan, _ tape: Tape, _ slopes: Slopes, _ work: ChunkScratch, head: Int,
+        _ input: Input, _ out: MatrixSpan, _ tape: Tape, _ slopes: Input, _ work: ChunkScratch, head: Int,
         keyHead: Int, _ rows: Range<Int>, state: MatrixSpan, later: Matrix, isFirst: Bool
     ) {
         let n = rows.count

@@ -121,7 +121,7 @@ private struct Problem {
         let value: Matrix
         let decays: Matrix
         let strengths: Matrix
-        let spans: LinearRecurrence.Slopes
+        let spans: LinearRecurrence.Input
     }
 
     func slopes() -> Slopes {
