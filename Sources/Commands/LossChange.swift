@@ -119,8 +119,8 @@ extension WeightLoss {
         var shares = JSONObject()
         for (layer, share) in layers.sorted(by: { $0.key < $1.key }) { shares[String(layer)] = JSON(share) }
         return .object([
-            "weight_energy": mean.map { JSON($0) } ?? .null, "layers": .object(shares), "is_exact": .bool(isNone && isExact),
-            "is_sampled": .bool(isSampled),
+            "weight_energy": mean.map { JSON($0) } ?? .null, "layers": .object(shares),
+            "is_exact": .bool(isNone && isExact), "is_sampled": .bool(isSampled),
         ])
     }
 }

@@ -15,9 +15,11 @@ struct Upcycle: AsyncParsableCommand {
               moe-tool upcycle --experts 8 --granularity 4 qwen3-8b     # 32 experts of a quarter of the width, top-8
               moe-tool upcycle --experts 8 --init drop:0.5 llama        # Drop-Upcycling
 
-            Pairs: llama -> mixtral, granitemoe; mistral -> mixtral; qwen2 -> qwen2_moe; qwen3 -> qwen3_moe; \
-            olmo2 -> flex_olmo; granite -> granitemoe; deepseek_v3 with dense layers only -> deepseek_v3; llama and \
-            mistral with --shared-experts or a choice of --layers -> qwen2_moe.
+            Pairs: llama -> mixtral, granitemoe, qwen2_moe; mistral -> mixtral, qwen2_moe; qwen2 -> qwen2_moe; \
+            qwen3 -> qwen3_moe, glm4_moe; olmo2 -> flex_olmo; granite -> granitemoe, granitemoeshared; \
+            phi3 -> mixtral; seed_oss -> glm4_moe; ernie4_5 -> ernie4_5_moe; hunyuan_v1_dense -> hunyuan_v1_moe; \
+            lfm2 -> lfm2_moe; qwen3_5_text -> qwen3_5_moe_text; and with dense layers only deepseek_v3 -> deepseek_v3; \
+            qwen3_next -> qwen3_next. The first that can say what is asked for is taken.
             """)
 
     @Argument(
