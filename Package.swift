@@ -71,13 +71,14 @@ let package = Package(
         .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
         .executableTarget(
             name: "packing-benchmark", dependencies: ["Packing", "Safetensors"], path: "Tests/Benchmarks/Packing"),
-        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport"),
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
         .testTarget(
             name: "PackingTests", dependencies: ["Checkpoints", "Numerics", "Packing", "Safetensors", "TestSupport"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
         .testTarget(
-            name: "CheckpointsTests", dependencies: ["Checkpoints", "Safetensors", "TestSupport", "Transforms"]),
+            name: "CheckpointsTests",
+            dependencies: ["Checkpoints", "Formats", "Safetensors", "TestSupport", "Transforms"]),
         .testTarget(name: "TokenizersTests", dependencies: ["Safetensors", "TestSupport", "Tokenizers"]),
         .testTarget(
             name: "TransformsTests",

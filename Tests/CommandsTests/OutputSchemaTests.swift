@@ -6,55 +6,18 @@ import Testing
 /// What commands print with `--json` has the shape that Formats/schemas/output.schema.json gives.
 @Suite struct OutputSchemaTests {
     private let folder: TemporaryFolder
-    private let definitions: JSONObject
+    private let schema: JSONSchema
 
     init() throws {
         folder = try TemporaryFolder()
-        let path = Fixtures.file("../../Formats/schemas/output.schema.json")
-        definitions = try #require(JSON(parsing: contents(path), file: path).object?["$defs"]?.object)
-    }
-
-    /// What is wrong with a value by a schema of types, members, elements and enumerations.
-    private func problems(_ value: JSON, _ schema: JSONObject, at place: String) -> [String] {
-        if let values = schema["enum"]?.array { return values.contains(value) ? [] : ["\(place) is \(value.line)"] }
-        let types = schema["type"]?.array?.compactMap(\.string) ?? [schema["type"]?.string].compactMap { $0 }
-        let type: String =
-            switch value {
-            case .null: "null"
-            case .bool: "boolean"
-            case .number: value.int == nil ? "number" : "integer"
-            case .string: "string"
-            case .array: "array"
-            case .object: "object"
-            }
-        if !types.isEmpty, !types.contains(type), !(type == "integer" && types.contains("number")) {
-            return ["\(place) is a \(type), not \(types)"]
-        }
-        var found: [String] = []
-        if let items = schema["items"]?.object {
-            for (index, element) in (value.array ?? []).enumerated() {
-                found += problems(element, items, at: "\(place)[\(index)]")
-            }
-        }
-        guard let object = value.object else { return found }
-        for key in (schema["required"]?.array ?? []).compactMap(\.string) where object[key] == nil {
-            found.append("\(place) lacks \(key)")
-        }
-        let properties = schema["properties"]?.object
-        for key in object.keys {
-            guard let rule = properties?[key]?.object ?? schema["additionalProperties"]?.object,
-                let member = object[key]
-            else { continue }
-            found += problems(member, rule, at: "\(place).\(key)")
-        }
-        return found
+        schema = try JSONSchema("output")
     }
 
     private func check(_ shape: String, _ arguments: [String]) throws {
         let result = try Tool.run(list: arguments + ["--json"], in: folder.path)
-        let schema = try #require(definitions[shape]?.object)
         let value = try JSON(parsing: Array(result.output.utf8), file: "\(arguments)")
-        #expect(problems(value, schema, at: shape).isEmpty, "\(arguments): \(problems(value, schema, at: shape))")
+        let problems = try schema.problems(value, of: shape)
+        #expect(problems.isEmpty, "\(arguments): \(problems)")
     }
 
     @Test func everyShape() throws {
