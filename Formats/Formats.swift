@@ -9,7 +9,7 @@ package enum Formats {
         "deepseek_v3", "gpt_oss", "glm4_moe", "glm4_moe_lite", "minimax_m2", "dots1", "solar_open", "hy_v3",
         "granitemoeshared", "granitemoehybrid", "afmoe", "exaone_moe", "ernie4_5_moe", "hunyuan_v1_moe",
         "llama4_text", "kimi_k2", "deepseek_v32",
-        "lfm2_moe", "qwen3_next", "qwen3_5_moe_text", "nemotron_h",
+        "lfm2_moe", "qwen3_next", "qwen3_5_moe_text", "nemotron_h", "gemma4_text",
     ]
 
     /// The file that describes a family.
@@ -65,6 +65,7 @@ package enum Formats {
         case "qwen3_next": PackageResources.qwen3_next_json
         case "qwen3_5_moe_text": PackageResources.qwen3_5_moe_text_json
         case "nemotron_h": PackageResources.nemotron_h_json
+        case "gemma4_text": PackageResources.gemma4_text_json
         default: nil
         }
     }

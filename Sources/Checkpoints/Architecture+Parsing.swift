@@ -107,10 +107,13 @@ private struct ArchitectureParser {
         }
         let mixer = object["mixer"]?.string
         guard mixer == nil || mixer.flatMap({ MixerKind(rawValue: $0) }) != nil else { throw failure(name) }
+        let attends = object["attends"]?.string
+        guard attends == nil || attends.flatMap({ AttentionSpan(rawValue: $0) }) != nil else { throw failure(name) }
         return TensorTemplate(
             name: name, shape: try strings(object["shape"], name).map { try DimensionExpression($0) }, parts: parts,
             condition: object["when"]?.string, layers: layers,
-            mixer: mixer.flatMap { MixerKind(rawValue: $0) }, isStacked: object["stacked"]?.bool ?? false,
+            mixer: mixer.flatMap { MixerKind(rawValue: $0) }, attends: attends.flatMap { AttentionSpan(rawValue: $0) },
+            isStacked: object["stacked"]?.bool ?? false,
             isTransposed: object["transposed"]?.bool ?? false, isInterleaved: object["interleaved"]?.bool ?? false,
             isOptional: object["optional"]?.bool ?? false, keepsF32: object["keepsF32"]?.bool ?? false)
     }

@@ -131,6 +131,8 @@ struct TensorTemplate: Sendable {
     let layers: Layers
     /// Only layers whose tokens are mixed so have it; nil for all.
     let mixer: MixerKind?
+    /// Only layers whose attention is of this type have it; nil for all.
+    let attends: AttentionSpan?
     /// The first dimension is the expert.
     let isStacked: Bool
     /// Stored as `[in, out]`.

@@ -1,12 +1,16 @@
 import Safetensors
 
+/// How far the attention of a layer sees, by the names that configurations have for it.
+package enum AttentionSpan: String, Sendable {
+    case full = "full_attention"
+    case sliding = "sliding_attention"
+    case chunked = "chunked_attention"
+}
+
 /// What the attention of a layer sees.
 package struct LayerType {
-    package enum Kind: String {
-        case full = "full_attention"
-        case sliding = "sliding_attention"
-        case chunked = "chunked_attention"
-    }
+    package typealias Kind = AttentionSpan
+
     package let kind: Kind
     /// How many tokens, itself among them, a token sees; nil for all before it.
     package let window: Int?
@@ -22,6 +26,11 @@ extension ConfigurationReader {
             guard let rule = entry.object, let condition = rule["when"]?.string,
                 try description.config.holds(condition, description.architecture)
             else { continue }
+            if let exception = rule["except"]?.string,
+                try description.config.value(condition, description.architecture)?.string == exception
+            {
+                continue
+            }
             throw failure(.uncomputed, "\(condition) is set: \(rule["because"]?.string ?? "it is not computed")")
         }
     }
@@ -43,7 +52,9 @@ extension ConfigurationReader {
         }
         // Where the window alone depends on the kinds and there is none, nothing has to be said of them.
         if window == nil, chunk == nil, rules["noPositions"] == nil, rules["ropeByLayerType"] == nil { return all }
-        let kinds = try kinds(rule, layers)
+        var kinds = try kinds(rule, layers)
+        // Whatever the configuration says of it, as the family's class has it.
+        if rule["lastIsFull"]?.bool == true, !kinds.isEmpty { kinds[kinds.count - 1] = .full }
         if let window, window <= 0, kinds.contains(.sliding) {
             throw failure(
                 .malformed, "\(rule["key"]?.string ?? "the window") is \(window), and must be positive or null")
@@ -124,7 +135,13 @@ extension ConfigurationReader {
     }
 
     /// The ways that layers rotate queries and keys, and which of them each layer has.
-    package func rotaries(_ types: [LayerType], dimension: Int) throws -> ([RotaryEmbedding], [Int]) {
+    ///
+    /// - Parameters:
+    ///   - dimension: values of a head that have a position.
+    ///   - wide: those of layers that see all tokens, where they differ.
+    package func rotaries(
+        _ types: [LayerType], dimension: Int, wide: Int? = nil
+    ) throws -> ([RotaryEmbedding], [Int]) {
         let without = try layersWithoutPositions(types)
         var names: [String] = []
         var ofLayer: [Int] = []
@@ -135,6 +152,7 @@ extension ConfigurationReader {
             ofLayer.append(names.firstIndex(of: name) ?? 0)
         }
         let result = try names.map { name -> RotaryEmbedding in
+            let dimension = name == LayerType.Kind.full.rawValue ? wide ?? dimension : dimension
             if name.isEmpty { return RotaryEmbedding(withoutPositions: try temperature()) }
             let config = description.config
             var parameters =

@@ -152,7 +152,8 @@ package struct ConfigurationReader {
             throw failure(.malformed, "\(heads) heads of \(keyDimension) values: no model is like that")
         }
         let types = try layerTypes(layers: layers)
-        let (rotaries, rotaryOfLayer) = try rotaries(types, dimension: rotated)
+        let wide = try wideAttention(types, heads: heads)
+        let (rotaries, rotaryOfLayer) = try rotaries(types, dimension: rotated, wide: wide?.dimension)
         let weightless = try rules["weightlessNorms"]?.string.map {
             try description.config.holds($0, description.architecture)
         }
@@ -163,11 +164,31 @@ package struct ConfigurationReader {
             softcap: try cap("attentionSoftcap"), windows: types.map(\.window), chunks: types.map(\.chunk),
             clip: try cap("clip"), normalizesAfterRotation: rules["queryKeyNorm"]?.string == "after-rotation",
             weightlessNorms: rotaryOfLayer.map { weightless == true && rotaries[$0].dimension > 0 },
-            gatesInsideQuery: rules["outputGate"]?.string == "inside-q",
+            normalizesValues: rules["valueNorm"]?.bool == true,
+            gatesInsideQuery: rules["outputGate"]?.string == "inside-q", wide: wide,
             rotaries: rotaries, rotaryOfLayer: rotaryOfLayer)
     }
 
+    private func wideAttention(_ types: [LayerType], heads: Int) throws -> Attention.Wide? {
+        guard let rule = rules["wideAttention"]?.object else { return nil }
+        let sharesKeys = try rule["sharesKeys"]?.string.map {
+            try description.config.holds($0, description.architecture)
+        }
+        let wide = Attention.Wide(
+            layers: types.map { $0.kind == .full }, keyValueHeads: try size("global_kv_heads"),
+            dimension: try size("global_head_dim"), sharesKeys: sharesKeys ?? false)
+        guard heads % wide.keyValueHeads == 0 else {
+            throw failure(
+                .incompatible, "\(heads) attention heads cannot share \(wide.keyValueHeads) key and value heads evenly")
+        }
+        guard heads * wide.dimension <= Self.maximumSize else {
+            throw failure(.malformed, "\(heads) heads of \(wide.dimension) values: no model is like that")
+        }
+        return wide
+    }
+
     private func attentionScale(_ keyDimension: Int) throws -> Float {
+        if let factor = rules["attentionScale"]?.double { return Float(factor) }
         if let factor = try factor("attentionScale") { return factor }
         if let base = try factor("attentionScaleBase") {
             guard base > 0 else { throw failure(.malformed, "query_pre_attn_scalar must be positive") }
@@ -182,7 +203,8 @@ package struct ConfigurationReader {
         let shared = try description.sizeIfKnown("shared_inner").map { _ in try size("shared_inner") }
         return Mixture(
             experts: experts, topK: topK, expertInner: try size("expert_inner"),
-            sharedInner: shared == 0 ? nil : shared, router: try router(experts: experts, topK: topK))
+            sharedInner: shared == 0 ? nil : shared, hasDenseBeside: rules["denseBeside"]?.bool == true,
+            router: try router(experts: experts, topK: topK))
     }
 
     private func router(experts: Int, topK: Int) throws -> Router {

@@ -61,11 +61,11 @@ package struct DecoderConfiguration: Sendable, Hashable {
     /// The attention of every layer.
     package struct Attention: Sendable, Hashable {
         package let heads: Int
-        package let keyValueHeads: Int
+        package private(set) var keyValueHeads: Int
         /// Values of a head's query and key.
-        package let keyDimension: Int
+        package private(set) var keyDimension: Int
         /// Values of a head's value.
-        package let valueDimension: Int
+        package private(set) var valueDimension: Int
         /// Multi-head latent attention; nil for grouped queries.
         package let latent: Latent?
         /// The factor on the scores.
@@ -82,11 +82,36 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let normalizesAfterRotation: Bool
         /// Layers whose queries and keys have norms without weights.
         package let weightlessNorms: [Bool]
+        /// Whether values are normalised, without weights.
+        package let normalizesValues: Bool
         /// Whether the queries' projection has a gate of the output behind each head's query.
         package let gatesInsideQuery: Bool
+        /// Whether values are what keys are before their norm.
+        package private(set) var sharesKeys = false
+        /// What layers that see all tokens have instead; nil where they are like the others.
+        package let wide: Wide?
         /// The ways that layers rotate, and which of them each layer has.
         package let rotaries: [RotaryEmbedding]
         package let rotaryOfLayer: [Int]
+
+        /// The heads of layers that see all tokens, where they differ from those of layers with a window.
+        package struct Wide: Sendable, Hashable {
+            package let layers: [Bool]
+            package let keyValueHeads: Int
+            package let dimension: Int
+            package let sharesKeys: Bool
+        }
+
+        /// With the heads that a layer has.
+        package func of(layer: Int) -> Attention {
+            guard let wide, wide.layers[layer] else { return self }
+            var result = self
+            result.keyValueHeads = wide.keyValueHeads
+            result.keyDimension = wide.dimension
+            result.valueDimension = wide.dimension
+            result.sharesKeys = wide.sharesKeys
+            return result
+        }
 
         /// Multi-head latent attention (DeepSeek-AI 2024, 2405.04434, section 2.1).
         package struct Latent: Sendable, Hashable {
@@ -116,6 +141,9 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let expertInner: Int
         /// Hidden units of the shared expert; nil where there is none.
         package let sharedInner: Int?
+        /// Whether a dense network stands beside the experts, and each has norms of its own; the router then sees the
+        /// stream through a norm of its own.
+        package let hasDenseBeside: Bool
         package let router: Router
     }
 

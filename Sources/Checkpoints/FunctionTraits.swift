@@ -99,6 +99,7 @@ package struct FunctionTraits: Sendable {
         add("expert width", "\(mixture.expertInner)", .experts)
         add("shared expert", mixture.sharedInner.map(String.init) ?? "none", .experts)
         add("experts of a token", "\(mixture.topK)", .routing)
+        if mixture.hasDenseBeside { add("dense network", "beside the experts", .experts) }
         let router = mixture.router
         add("gates", "\(router.score)\(router.renormalizes ? ", divided by their sum" : "")", .routing)
         add("gates multiply", router.gatesInput ? "what goes in" : "what comes out", .routing)
@@ -122,6 +123,13 @@ package struct FunctionTraits: Sendable {
         add("attention multiplier", canonicalText(attention.scale), .network)
         add("attention soft cap", attention.softcap.map { canonicalText($0) } ?? "none", .network)
         add("query, key and value limit", attention.clip.map { canonicalText($0) } ?? "none", .network)
+        if attention.normalizesValues { add("norm of values", "without weights", .network) }
+        if let wide = attention.wide {
+            add(
+                "layers that see all tokens",
+                "\(wide.keyValueHeads) key/value heads of \(wide.dimension)\(wide.sharesKeys ? ", values are keys" : "")",
+                .sizes)
+        }
         add("output gate", attention.gatesInsideQuery ? "behind each query" : "by itself or none", .network)
         add("query and key norms", attention.normalizesAfterRotation ? "after rotation" : "before", .network)
         add("weightless norms", Self.byLayer(attention.weightlessNorms.map { $0 ? "yes" : "no" }), .network)

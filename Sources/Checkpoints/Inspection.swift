@@ -133,11 +133,8 @@ package struct Inspection: Sendable {
     }
 
     private func keptElements(of description: ModelDescription) throws -> (token: Int, sequence: Int) {
-        let perLayer =
-            description.sizeIfKnown("kv_lora_rank") == nil
-            ? try description.value(of: "2 * kv_heads * head_dim") : try description.value(of: "kv_lora_rank + qk_rope")
         let sequence = try (0..<description.layerCount).reduce(0) { try $0 + description.stateElements(of: $1) }
-        return (description.attendingLayers * perLayer, sequence)
+        return (try description.keyValueElements(), sequence)
     }
 
     /// Counts from the sizes: what is active are all matrices but those of the experts that a token is not routed to.

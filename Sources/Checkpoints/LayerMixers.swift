@@ -130,6 +130,18 @@ extension ModelDescription {
         }
     }
 
+    /// Elements that all layers keep of a token: keys and values, or what latent attention makes them of.
+    ///
+    /// - Throws: `CheckpointError` where a size is not known.
+    package func keyValueElements() throws -> Int {
+        if sizeIfKnown("kv_lora_rank") != nil { return attendingLayers * (try value(of: "kv_lora_rank + qk_rope")) }
+        let all = attendingLayers * (try value(of: "2 * kv_heads * head_dim"))
+        guard let width = sizeIfKnown("global_head_dim") else { return all }
+        let wide = spans.count { $0 == .full }
+        return (attendingLayers - wide) * (try value(of: "2 * kv_heads * head_dim"))
+            + wide * 2 * width * (try size("global_kv_heads"))
+    }
+
     /// Layers whose tokens attend, which keep keys and values of each.
     package var attendingLayers: Int { mixers.count { $0 == .attention } }
 }

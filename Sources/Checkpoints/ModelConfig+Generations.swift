@@ -54,6 +54,11 @@ extension ModelConfig {
         if rule["scaled"]?.bool == true, let scaling = object["rope_scaling"]?.object {
             for key in scaling.keys { result[key == "type" ? "rope_type" : key] = scaling[key] }
         }
+        // The class's own parameters stand for those of all types.
+        if object["rope_parameters"]?.object == nil, let type = rule["type"] {
+            result["rope_type"] = type
+            result["partial_rotary_factor"] = rule["partial"]
+        }
         if result["rope_type"] == nil { result["rope_type"] = "default" }
         if result["rope_theta"] == nil {
             result["rope_theta"] = try rule["theta"]?.string.flatMap { try value($0, architecture) } ?? rule["default"]

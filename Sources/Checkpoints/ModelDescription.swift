@@ -23,7 +23,8 @@ package struct ModelDescription: Sendable {
         let config = config.wrapped(for: architecture)
         self.architecture = architecture
         self.config = config
-        var resolver = SymbolResolver(architecture: architecture, config: config)
+        var resolver = SymbolResolver(
+            architecture: architecture, config: config, values: try Self.sizesByLayer(architecture, config))
         for name in architecture.symbols.keys.sorted() {
             let value = try resolver.value(name)
             guard let value else { continue }
@@ -64,6 +65,44 @@ package struct ModelDescription: Sendable {
                 kinds.map { $0 == .moe }
             } else { try Self.moeLayers(architecture, config, layers: layers) }
         try checkActivation()
+        if architecture.tensors.contains(where: { $0.attends != nil }) {
+            spans = try ConfigurationReader(self).layerTypes(layers: layers).map(\.kind)
+        }
+    }
+
+    /// How far the attention of each layer sees; empty where tensors do not depend on it.
+    private(set) var spans: [AttentionSpan] = []
+
+    /// Sizes of the layers of one type that a configuration has layer by layer, as transformers writes them.
+    private static func sizesByLayer(_ architecture: Architecture, _ config: ModelConfig) throws -> [String: Int] {
+        guard let rule = architecture.computation["wideAttention"]?.object, let key = rule["byLayer"]?.string,
+            let value = try config.value(key, architecture)
+        else { return [:] }
+        guard let layers = value.object else {
+            throw config.failure(.malformed, "\(key) must be an object with an entry for some layers")
+        }
+        var result: [String: Int] = [:]
+        for (symbol, size) in [("global_head_dim", "head_dim"), ("global_kv_heads", "num_key_value_heads")] {
+            let values = try Set(
+                layers.keys.compactMap { layer -> Int? in
+                    guard let own = layers[layer]?.object, Int(layer) != nil else {
+                        throw config.failure(.malformed, "\(key) must have an object for each of its layers")
+                    }
+                    return try own[size].map { value in
+                        guard let number = value.int, number > 0, number <= ConfigurationReader.maximumSize else {
+                            throw config.failure(.malformed, "\(key).\(escaped(layer)).\(size) must be a size")
+                        }
+                        return number
+                    }
+                })
+            guard values.count <= 1 else {
+                throw config.failure(
+                    .uncomputed, "\(key) has several values of \(size), and moe-tool has one for layers of a type")
+            }
+            // Without an entry the layers are like the others.
+            result[symbol] = try values.first ?? config.int(size, architecture)
+        }
+        return result
     }
 
     private var symbols: [String: Int]
@@ -212,6 +251,7 @@ package struct ModelDescription: Sendable {
         let conditioned = try experts.filter { try $0.condition.map { try config.holds($0, architecture) } ?? true }
         for (layer, isMoE) in moeLayers.enumerated() {
             for template in layered where template.mixer == nil || template.mixer == mixers[layer] {
+                guard template.attends == nil || template.attends == spans[layer] else { continue }
                 guard template.layers == .all || hasNetwork[layer] && (template.layers == .moe) == isMoE else {
                     continue
                 }
@@ -306,9 +346,11 @@ private struct SymbolResolver {
     private(set) var values: [String: Int] = [:]
     private var visiting: Set<String> = []
 
-    init(architecture: Architecture, config: ModelConfig) {
+    /// - Parameter values: what is known already.
+    init(architecture: Architecture, config: ModelConfig, values: [String: Int] = [:]) {
         self.architecture = architecture
         self.config = config
+        self.values = values
     }
 
     /// The configuration keys that a symbol comes from.

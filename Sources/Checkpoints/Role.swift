@@ -13,6 +13,11 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case postAttentionNormBias = "norm.postAttention.bias"
         case preFeedForwardNorm = "norm.preFeedForward"
         case postFeedForwardNorm = "norm.postFeedForward"
+        /// Of a dense network's output, where it stands beside the experts.
+        case postDenseNorm = "norm.postDense"
+        case preExpertsNorm = "norm.preExperts"
+        case postExpertsNorm = "norm.postExperts"
+        case layerScale = "layer.scale"
         case queryNorm = "norm.q"
         case keyNorm = "norm.k"
         case query = "attention.q"
@@ -56,6 +61,8 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         case router
         case routerBias = "router.bias"
         case routerCorrectionBias = "router.correctionBias"
+        case routerNorm = "router.norm"
+        case routerExpertScale = "router.expertScale"
         case expertGate = "expert.gate"
         case expertUp = "expert.up"
         case expertDown = "expert.down"
@@ -78,6 +85,8 @@ package struct Role: Hashable, Sendable, CustomStringConvertible {
         package var isOfNetworks: Bool { ["feedForward", "router", "expert", "sharedExpert"].contains(group) }
         /// Whether it is a bias, which may as well be zero as absent.
         package var isBias: Bool { rawValue.hasSuffix(".bias") }
+        /// Whether training leaves it: what only a balance without a loss moves, and buffers.
+        package var isUntrained: Bool { self == .routerCorrectionBias || self == .layerScale }
         /// A bias of a gated network, whichever network it is.
         var networkBias: String? {
             isBias && isOfNetworks && group != "router" ? "network." + rawValue.dropFirst(group.count + 1) : nil

@@ -42,6 +42,8 @@ package struct RotaryEmbedding: Sendable, Hashable {
         /// NTK-aware: the base grows with the length.
         case dynamic(factor: Double)
         case llama3(factor: Double, low: Double, high: Double, original: Double)
+        /// Only the first pairs are rotated, at the frequencies that they have among all.
+        case proportional(factor: Double, pairs: Int)
         /// Interpolation by frequency (Peng et al. 2023, 2309.00071); the frequencies do not depend on the length.
         case yarn(factor: Double, low: Double, high: Double)
         /// One that is not computed here, with its numbers.
@@ -88,12 +90,14 @@ package struct RotaryEmbedding: Sendable, Hashable {
         guard part > 0, part <= 1 else {
             throw config.failure(.malformed, "partial_rotary_factor is \(part), and must be above 0 and at most 1")
         }
-        guard part == 1 || allowsPartial else {
+        let type = parameters["rope_type"]?.string ?? "default"
+        let isProportional = type == "proportional"
+        guard part == 1 || allowsPartial || isProportional else {
             throw config.failure(
                 .uncomputed, "partial_rotary_factor is \(part), and \(description.architecture.modelType) rotates all"
             )
         }
-        self.dimension = Int(Double(dimension) * part)
+        self.dimension = isProportional ? dimension : Int(Double(dimension) * part)
         guard self.dimension >= 2, self.dimension % 2 == 0 else {
             throw config.failure(
                 .malformed, "rotary embeddings need an even number of values, and \(self.dimension) are rotated")
@@ -116,9 +120,11 @@ package struct RotaryEmbedding: Sendable, Hashable {
             }
             return try number(key) == nil ? length : positive(key)
         }
-        let type = parameters["rope_type"]?.string ?? "default"
         switch type {
         case "default": scaling = .none
+        case "proportional":
+            scaling = .proportional(
+                factor: try number("factor") == nil ? 1 : positive("factor"), pairs: Int(part * Double(dimension) / 2))
         case "linear": scaling = .linear(factor: try positive("factor"))
         case "dynamic":
             guard self.dimension > 2 else { throw config.failure(.malformed, "dynamic rope needs heads of 4 or more") }
@@ -186,6 +192,8 @@ package struct RotaryEmbedding: Sendable, Hashable {
         switch scaling {
         case .none: break
         case .linear(let factor): parts.append("linear, factor \(canonicalText(factor))")
+        case .proportional(let factor, let pairs):
+            parts.append("the first \(pairs) pairs, factor \(canonicalText(factor))")
         case .dynamic(let factor):
             parts.append("dynamic, factor \(canonicalText(factor)) beyond \(canonicalText(maximumLength))")
         case .llama3(let factor, let low, let high, let original):
@@ -217,6 +225,7 @@ package struct RotaryEmbedding: Sendable, Hashable {
             switch scaling {
             case .none, .dynamic, .other: return plain
             case .linear(let factor): return plain / Float(factor)
+            case .proportional(let factor, let pairs): return pair < pairs ? plain / Float(factor) : 0
             case .llama3(let factor, let low, let high, let original):
                 let wave = 2 * Float.pi / plain
                 if wave < Float(original / high) { return plain }

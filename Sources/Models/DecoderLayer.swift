@@ -19,6 +19,7 @@ final class LayerTape {
     var mixture: MixtureTape?
     var feedForwardOutput: Matrix?
     var feedForwardOutputStatistics: Matrix?
+    var beside: DenseBesideTape?
 
     init(entering: Matrix) {
         self.entering = entering
@@ -33,7 +34,7 @@ struct DecoderLayer {
     let rule: RouterRule?
     var perturbation: (any RouterPerturbation)?
 
-    private func normalization(_ weights: NormWeights) -> Normalization {
+    func normalization(_ weights: NormWeights) -> Normalization {
         Normalization(weights: weights, norm: configuration.norm)
     }
 
@@ -71,6 +72,10 @@ struct DecoderLayer {
             added = result.output
         case .mixture(let mixture):
             guard let layer = mixtureLayer(mixture) else { break }
+            if let beside = mixture.beside {
+                (added, record) = besideForward(beside, layer, input, mixed.middle, wishes, tape, workers)
+                break
+            }
             let result = layer.forward(
                 input, gating: wishes.gating, keeps: wishes.keeps, watches: wishes.watches, workers)
             tape?.mixture = result.tape
@@ -83,7 +88,14 @@ struct DecoderLayer {
             tape?.feedForwardOutputStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
             added = norm.forward(added, statistics: tape?.feedForwardOutputStatistics, workers)
         }
-        return (sum(mixed.middle, added, workers), tape, record)
+        return (scale(sum(mixed.middle, added, workers)), tape, record)
+    }
+
+    /// Multiplies the stream that leaves, or its gradient, by the layer's factor.
+    private func scale(_ stream: Matrix) -> Matrix {
+        guard let factor = parameters.scale?.values.values[0] else { return stream }
+        ctransformer_scale(stream.values, stream.values, factor, stream.count)
+        return stream
     }
 
     /// What the mixer sees, and the stream with what it adds.
@@ -115,7 +127,8 @@ struct DecoderLayer {
     private func mixtureLayer(_ mixture: MixtureParameters) -> MixtureLayer? {
         rule.map {
             MixtureLayer(
-                parameters: mixture, activation: configuration.activation, rule: $0, layer: parameters.layer,
+                parameters: mixture, activation: configuration.activation, rule: $0, norm: configuration.norm,
+                layer: parameters.layer,
                 perturbation: perturbation)
         }
     }
@@ -143,11 +156,13 @@ struct DecoderLayer {
         endsAtRouter: Bool, _ workers: Workers
     ) -> Matrix {
         guard let middle = tape.middle else { return output }
+        let output = parameters.scale == nil ? output : scale(output.copy())
         let middleSlope = output.copy()
         var beside: Matrix?
         if let feedForward = parameters.feedForward, let input = tape.feedForwardInput {
             let inputSlope = networkBackward(
-                feedForward, output, input, tape, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
+                feedForward, output, input, tape, middleSlope, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers
+            )
             if endsAtRouter { return output }
             if configuration.isParallel {
                 beside = inputSlope
@@ -174,9 +189,11 @@ struct DecoderLayer {
     }
 
     /// The gradient of what the network or the mixture saw.
+    ///
+    /// - Parameter middleSlope: what else reaches the stream between attention and network is added to it.
     private func networkBackward(
-        _ feedForward: FeedForwardParameters, _ output: Matrix, _ input: Matrix, _ tape: LayerTape, auxiliary: Matrix?,
-        endsAtRouter: Bool, _ workers: Workers
+        _ feedForward: FeedForwardParameters, _ output: Matrix, _ input: Matrix, _ tape: LayerTape,
+        _ middleSlope: Matrix, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
     ) -> Matrix {
         var slope = scaled(output, workers)
         if let weights = parameters.feedForwardOutputNorm, let given = tape.feedForwardOutput,
@@ -193,6 +210,11 @@ struct DecoderLayer {
             return result
         case .mixture(let mixture):
             guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { return slope }
+            if let beside = mixture.beside {
+                return besideBackward(
+                    beside, layer, slope, input, tape, middleSlope, auxiliary: auxiliary, endsAtRouter: endsAtRouter,
+                    workers)
+            }
             return layer.backward(slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
         }
     }
@@ -205,7 +227,7 @@ struct DecoderLayer {
     }
 
     /// The gradient before a norm.
-    private func through(
+    func through(
         _ weights: NormWeights, _ input: Matrix, _ statistics: Matrix, _ slope: Matrix, _ workers: Workers
     ) -> Matrix {
         let result = Matrix(zeros: slope.rows, slope.columns)
@@ -215,7 +237,7 @@ struct DecoderLayer {
     }
 
     /// Adds a gradient to the stream's, through the norm where there is one.
-    private func add(
+    func add(
         _ slope: Matrix, through weights: NormWeights?, _ input: Matrix, _ statistics: Matrix?, to stream: Matrix,
         _ workers: Workers
     ) {

@@ -16,10 +16,13 @@ package final class LayerParameters {
     package let mixer: (any MixerParameters)?
     /// Nil for a layer that is a mixer alone.
     package let feedForward: FeedForwardParameters?
+    /// The factor on the stream that leaves; nil for none.
+    package let scale: VectorWeights?
 
     init(
         layer: Int, attentionNorm: NormWeights?, attentionOutputNorm: NormWeights?, feedForwardNorm: NormWeights?,
-        feedForwardOutputNorm: NormWeights?, mixer: (any MixerParameters)?, feedForward: FeedForwardParameters?
+        feedForwardOutputNorm: NormWeights?, mixer: (any MixerParameters)?, feedForward: FeedForwardParameters?,
+        scale: VectorWeights?
     ) {
         self.layer = layer
         self.attentionNorm = attentionNorm
@@ -28,6 +31,7 @@ package final class LayerParameters {
         self.feedForwardOutputNorm = feedForwardOutputNorm
         self.mixer = mixer
         self.feedForward = feedForward
+        self.scale = scale
     }
 }
 
@@ -42,6 +46,7 @@ package struct AttentionParameters {
     package let projections: Projections
     package let queryNorm: NormWeights?
     package let keyNorm: NormWeights?
+    package let valueNorm: NormWeights?
     package let sinks: VectorWeights?
     /// The projection whose sigmoid multiplies the heads' output; nil for none.
     package let gate: Linear?
@@ -83,4 +88,20 @@ package struct MixtureParameters {
     package let shared: GatedNetwork?
     /// The shared expert's own gate, `[1, hidden]`.
     package let sharedGate: Linear?
+    /// What the router sees the stream through, where it does not see what the experts do.
+    package let routerNorm: NormWeights?
+    /// The factor on each expert's gates; nil for none.
+    package let expertScale: VectorWeights?
+    /// A dense network that every token goes to, with norms of its own.
+    package let beside: DenseBeside?
+}
+
+/// A dense network beside the experts: `denseNorm(network(x)) + expertsNorm(experts(beforeExperts(stream)))`.
+package struct DenseBeside {
+    package let network: GatedNetwork
+    package let denseNorm: NormWeights
+    package let beforeExperts: NormWeights
+    package let expertsNorm: NormWeights
+
+    package var norms: [NormWeights] { [denseNorm, beforeExperts, expertsNorm] }
 }

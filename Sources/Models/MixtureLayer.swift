@@ -19,8 +19,10 @@ package struct MixtureRecord {
 /// What the backward pass of a mixture layer needs.
 final class MixtureTape {
     let input: Matrix
-    /// What the router saw instead, where that is perturbed.
+    /// What the router saw instead, where that is perturbed or has a norm of its own.
     let routerInput: Matrix?
+    /// The stream that the router's norm saw, and its statistics; nil where it has none.
+    var stream: (input: Matrix, statistics: Matrix)?
     let decision: RoutingDecision
     let slots: ExpertSlots
     /// The slots' inputs, `[slots, hidden]`; nil where no expert is trained.
@@ -50,6 +52,8 @@ struct MixtureLayer {
     let parameters: MixtureParameters
     let activation: DecoderConfiguration.Activation
     let rule: RouterRule
+    /// How a router that has a norm of its own normalises.
+    let norm: DecoderConfiguration.Norm
     let layer: Int
     /// What training changes of the routing; nil for nothing.
     var perturbation: (any RouterPerturbation)?
@@ -60,12 +64,15 @@ struct MixtureLayer {
     private var gatesInput: Bool { rule.configuration.gatesInput }
 
     /// - Parameters:
+    ///   - stream: what a router with a norm of its own sees; nil where it sees what the experts do.
     ///   - gating: decides in the router's place; nil for what the router says.
     ///   - watches: whether the record is wanted.
     func forward(
-        _ input: Matrix, gating: (any Gating)?, keeps: Bool, watches: Bool, _ workers: Workers
+        _ input: Matrix, stream: Matrix? = nil, gating: (any Gating)?, keeps: Bool, watches: Bool, _ workers: Workers
     ) -> (output: Matrix, tape: MixtureTape?, record: MixtureRecord?) {
-        let routerInput = perturbation?.input(layer, input, workers)
+        let normalized = stream.flatMap { self.normalized($0, workers) }
+        let seen = normalized?.output ?? input
+        let routerInput = perturbation?.input(layer, seen, workers) ?? normalized?.output
         let logits = parameters.router.forward(routerInput ?? input, workers)
         let correction = parameters.correction?.values
         let outcome: GatingOutcome
@@ -74,7 +81,7 @@ struct MixtureLayer {
                 perturbation.decide(
                     layer, input: routerInput ?? input, logits: logits, correction: correction, rule, workers))
         } else {
-            let context = GatingContext(layer: layer, input: input, logits: logits, correction: correction, rule: rule)
+            let context = GatingContext(layer: layer, input: seen, logits: logits, correction: correction, rule: rule)
             outcome =
                 gating?.decide(context, workers) ?? .routed(rule.decide(logits, correction: correction, workers))
         }
@@ -85,6 +92,7 @@ struct MixtureLayer {
         case .routed(let decision):
             (output, tape, record) = routed(
                 decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
+            if let stream, let statistics = normalized?.statistics { tape?.stream = (stream, statistics) }
         case .merged(let segments):
             output = merged(segments, input, workers)
         }
@@ -96,11 +104,44 @@ struct MixtureLayer {
         return (output, tape, record)
     }
 
+    /// What the router makes of the stream: `x / rms(x) * w / sqrt(hidden)`.
+    private func normalized(_ stream: Matrix, _ workers: Workers) -> (output: Matrix, statistics: Matrix)? {
+        guard let norm = routerNormalization else { return nil }
+        let statistics = norm.statistics(rows: stream.rows)
+        let output = norm.forward(stream, statistics: statistics, workers)
+        ctransformer_scale(output.values, output.values, streamScale(output), output.count)
+        return (output, statistics)
+    }
+
+    private var routerNormalization: Normalization? {
+        parameters.routerNorm.map { Normalization(weights: $0, norm: norm) }
+    }
+
+    private func streamScale(_ stream: Matrix) -> Float { 1 / Float(stream.columns).squareRoot() }
+
+    /// The decision with each gate times its expert's factor.
+    private func scaled(_ decision: RoutingDecision) -> RoutingDecision {
+        guard let factors = parameters.expertScale?.values else { return decision }
+        var result = decision
+        for entry in result.gates.indices { result.gates[entry] *= factors.values[Int(result.selected[entry])] }
+        return result
+    }
+
+    /// The gradient of the gates before their experts' factors; adds that of the factors.
+    private func unscaled(_ slopes: [Float], _ decision: RoutingDecision) -> [Float] {
+        guard let scale = parameters.expertScale else { return slopes }
+        return slopes.enumerated().map { entry, slope in
+            let expert = Int(decision.selected[entry])
+            scale.gradient?.values[expert] += slope * decision.gates[entry]
+            return slope * scale.values.values[expert]
+        }
+    }
+
     private func routed(
         _ decision: RoutingDecision, _ input: Matrix, routerInput: Matrix?, keeps: Bool, watches: Bool,
         _ workers: Workers
     ) -> (Matrix, MixtureTape?, MixtureRecord?) {
-        let slots = ExpertSlots(decision)
+        let slots = ExpertSlots(scaled(decision))
         let gathered = slots.gathered(input, workers)
         if gatesInput { slots.scale(gathered, workers) }
         let inner = parameters.experts.first?.inner ?? 0
@@ -126,7 +167,8 @@ struct MixtureLayer {
         let record =
             watches
             ? MixtureRecord(
-                layer: layer, input: input, decision: decision, slots: slots, outputs: outputs, sharedGate: nil) : nil
+                layer: layer, input: routerInput ?? input, decision: decision, slots: slots, outputs: outputs,
+                sharedGate: nil) : nil
         return (output, tape, record)
     }
 
@@ -184,9 +226,13 @@ struct MixtureLayer {
     private func merged(_ segments: [MergedSegment], _ input: Matrix, _ workers: Workers) -> Matrix {
         let output = Matrix(zeros: input.rows, input.columns)
         for segment in segments where !segment.tokens.isEmpty {
+            var weights = segment.weights.map { $0 * segment.scale }
+            if let factors = parameters.expertScale?.values {
+                for expert in weights.indices { weights[expert] *= factors.values[expert] }
+            }
             let network = GatedNetwork(
                 gateUp: mean(\.gateUp, segment.weights, workers),
-                down: mean(\.down, segment.weights.map { $0 * segment.scale }, workers))
+                down: mean(\.down, weights, workers))
             let gateUp = Matrix(rows: segment.tokens.count, columns: network.gateUp.outputs)
             network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
             let activated = Matrix(rows: segment.tokens.count, columns: network.inner)
@@ -221,11 +267,13 @@ struct MixtureLayer {
     /// The gradient of the input, `[tokens, hidden]`.
     ///
     /// - Parameters:
+    ///   - streamSlope: the gradient of the stream that a router with a norm of its own sees is added to it.
     ///   - auxiliary: what else there is of the logits' gradient, `[tokens, experts]`.
     ///   - endsAtRouter: nothing but the router is trained here or below: what the input's gradient needs is left out.
     /// - Returns: the gradient of the input; of no use where it ends at the router.
     func backward(
-        _ output: Matrix, _ tape: MixtureTape, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
+        _ output: Matrix, _ tape: MixtureTape, streamSlope: Matrix? = nil, auxiliary: Matrix?, endsAtRouter: Bool,
+        _ workers: Workers
     ) -> Matrix {
         let slots = tape.slots
         let outputs = slots.gathered(output, workers)
@@ -257,7 +305,7 @@ struct MixtureLayer {
         var entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
         if endsAtRouter, !gatesInput {
             let result = Matrix(rows: output.rows, columns: output.columns)
-            routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
+            routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
             return result
         }
         if trainsDown { addExpertGradients(\.down, slots, outputs, input: tape.activated, workers) }
@@ -278,11 +326,26 @@ struct MixtureLayer {
         }
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
-        routerBackward(tape, entrySlopes, auxiliary, into: result, workers)
+        routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
         if let shared = parameters.shared, let kept = tape.shared {
             sharedBackward(shared, kept, output, tape, into: result, workers)
         }
         return result
+    }
+
+    private func routerBackward(
+        _ tape: MixtureTape, _ slopes: [Float], _ auxiliary: Matrix?, into result: Matrix, stream: Matrix?,
+        _ workers: Workers
+    ) {
+        let slopes = unscaled(slopes, tape.decision)
+        guard let stream, let norm = routerNormalization, let kept = tape.stream else {
+            routerBackward(tape, slopes, auxiliary, into: result, workers)
+            return
+        }
+        let slope = Matrix(zeros: stream.rows, stream.columns)
+        routerBackward(tape, slopes, auxiliary, into: slope, workers)
+        ctransformer_scale(slope.values, slope.values, streamScale(slope), slope.count)
+        norm.backward(kept.input.span, statistics: kept.statistics, dy: slope.span, into: stream.span, workers)
     }
 
     private func routerBackward(
@@ -291,7 +354,8 @@ struct MixtureLayer {
         guard let perturbation else {
             let logits = rule.backward(tape.decision, slopes, workers)
             if let auxiliary { ctransformer_add_scaled(logits.values, auxiliary.values, 1, logits.count) }
-            parameters.router.backward(logits.span, input: tape.input.span, into: result.span, beta: 1, workers)
+            let input = tape.routerInput ?? tape.input
+            parameters.router.backward(logits.span, input: input.span, into: result.span, beta: 1, workers)
             return
         }
         let inputSlope = Matrix(zeros: result.rows, result.columns)

@@ -156,12 +156,13 @@ final class ParameterLoader {
             feedForwardNorm: normalizesOutputs ? try normIfThere(.preFeedForwardNorm, layer) : beforeNetwork,
             feedForwardOutputNorm: try normIfThere(.postFeedForwardNorm, layer),
             mixer: mixer,
-            feedForward: configuration.hasNetwork[layer] ? try feedForward(layer, configuration) : nil)
+            feedForward: configuration.hasNetwork[layer] ? try feedForward(layer, configuration) : nil,
+            scale: try vectorIfThere(.layerScale, layer))
     }
 
     private func mixer(_ layer: Int, _ configuration: DecoderConfiguration) throws -> (any MixerParameters)? {
         switch configuration.mixers[layer] {
-        case .attention: try attention(layer, configuration.attention)
+        case .attention: try attention(layer, configuration.attention.of(layer: layer))
         case .convolution: try gatedConvolution(layer)
         case .delta: try gatedDeltaNet(layer)
         case .mamba: try mamba(layer)
@@ -183,7 +184,7 @@ final class ParameterLoader {
             projections = .latent(try latent(layer, shape))
         } else {
             let stacked = try linear(
-                [(.query, .queryBias), (.key, .keyBias), (.value, .valueBias)], layer)
+                [(.query, .queryBias), (.key, .keyBias)] + (shape.sharesKeys ? [] : [(.value, .valueBias)]), layer)
             projections = .grouped(stacked)
         }
         let weightless = shape.weightlessNorms[layer]
@@ -194,6 +195,8 @@ final class ParameterLoader {
         }
         return AttentionParameters(
             projections: projections, queryNorm: try headNorm(.queryNorm), keyNorm: try headNorm(.keyNorm),
+            valueNorm: shape.normalizesValues
+                ? NormWeights(weightless: Role(.value, layer: layer), count: shape.valueDimension) : nil,
             sinks: try vectorIfThere(.sinks, layer),
             gate: has(.attentionGate, layer) ? try linear([(.attentionGate, nil)], layer) : nil,
             output: try linear([(.output, .outputBias)], layer))
@@ -235,6 +238,15 @@ final class ParameterLoader {
                 ? try network(
                     layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown),
                     biases: (.sharedExpertGateBias, .sharedExpertUpBias, .sharedExpertDownBias)) : nil,
-            sharedGate: has(.sharedExpertRouter, layer) ? try linear([(.sharedExpertRouter, nil)], layer) : nil)
+            sharedGate: has(.sharedExpertRouter, layer) ? try linear([(.sharedExpertRouter, nil)], layer) : nil,
+            routerNorm: try normIfThere(.routerNorm, layer), expertScale: try vectorIfThere(.routerExpertScale, layer),
+            beside: configuration.mixture?.hasDenseBeside == true ? try denseBeside(layer) : nil)
+    }
+
+    private func denseBeside(_ layer: Int) throws -> DenseBeside {
+        DenseBeside(
+            network: try network(layer, (.feedForwardGate, .feedForwardUp, .feedForwardDown), biases: nil),
+            denseNorm: try norm(.postDenseNorm, layer), beforeExperts: try norm(.preExpertsNorm, layer),
+            expertsNorm: try norm(.postExpertsNorm, layer))
     }
 }

@@ -61,10 +61,10 @@ final class AttentionTape {
     /// What the heads gave, `[rows, heads * valueDimension]`.
     let context: Matrix
     let logsums: Matrix
-    /// Projections before their norms, and the norms' statistics; nil where there are none.
+    /// Projections before their norms; nil where there are none.
     var raw: Matrix?
-    var queryStatistics: Matrix?
-    var keyStatistics: Matrix?
+    /// The statistics of each norm.
+    var statistics: [Matrix] = []
     /// Normalised queries, keys and values before they are cut to a magnitude.
     var unclipped: Matrix?
     /// Of latent attention.
@@ -119,12 +119,47 @@ struct SelfAttention {
             dimension: configuration.keyDimension)
     }
 
-    /// The norm of queries or keys: of each head where its weights are a head's, else of all heads together.
-    private func headNorm(_ weights: NormWeights, isQuery: Bool) -> Normalization {
+    /// The norms of queries, keys and values, those that there are.
+    private var norms: [(weights: NormWeights, columns: Range<Int>, isQuery: Bool)] {
+        [
+            parameters.queryNorm.map { ($0, queryColumns, true) }, parameters.keyNorm.map { ($0, keyColumns, false) },
+            parameters.valueNorm.map { ($0, valueColumns, false) },
+        ].compactMap { $0 }
+    }
+
+    /// Queries, keys and values side by side; values are a copy of the keys where they share a projection.
+    private func project(_ projection: Linear, _ input: Matrix, _ workers: Workers) -> Matrix {
+        guard configuration.sharesKeys else { return projection.forward(input, workers) }
+        let result = Matrix(rows: input.rows, columns: valueColumns.upperBound)
+        projection.forward(input.span, into: result.span(columns: 0..<keyColumns.upperBound), workers)
+        for row in 0..<result.rows {
+            let values = result.row(row)
+            (values + valueColumns.lowerBound).update(from: values + keyColumns.lowerBound, count: keyColumns.count)
+        }
+        return result
+    }
+
+    private func projectBackward(
+        _ projection: Linear, _ gradient: Matrix, _ input: Matrix, into target: Matrix, _ workers: Workers
+    ) {
+        guard configuration.sharesKeys else {
+            projection.backward(gradient.span, input: input.span, into: target.span, workers)
+            return
+        }
+        for row in 0..<gradient.rows {
+            let slopes = gradient.row(row)
+            ctransformer_add_scaled(
+                slopes + keyColumns.lowerBound, slopes + valueColumns.lowerBound, 1, keyColumns.count)
+        }
+        projection.backward(
+            gradient.span(columns: 0..<keyColumns.upperBound), input: input.span, into: target.span, workers)
+    }
+
+    /// The norm of queries, keys or values: of each head where its weights are a head's, else of all heads together.
+    private func headNorm(_ weights: NormWeights, width: Int, isQuery: Bool) -> Normalization {
         if isQuery, configuration.gatesInsideQuery {
             return Normalization(weights: weights, norm: norm, heads: configuration.heads, headStride: queryStride)
         }
-        let width = isQuery ? queryColumns.count : keyColumns.count
         return Normalization(weights: weights, norm: norm, heads: width / max(weights.weight.columns, 1))
     }
 
@@ -149,20 +184,17 @@ struct SelfAttention {
         _ projection: Linear, _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, cache: LayerCache?,
         keeps: Bool, _ workers: Workers
     ) -> (output: Matrix, tape: AttentionTape?) {
-        let stacked = projection.forward(input, workers)
+        let stacked = project(projection, input, workers)
         if configuration.normalizesAfterRotation { rotate(stacked, shape, rotary, sign: 1, workers) }
-        let raw = keeps && (parameters.queryNorm != nil || parameters.keyNorm != nil) ? stacked.copy() : nil
-        var queryStatistics: Matrix?
-        var keyStatistics: Matrix?
-        for (weights, columns, isQuery) in [
-            (parameters.queryNorm, queryColumns, true), (parameters.keyNorm, keyColumns, false),
-        ] {
-            guard let weights else { continue }
-            let norm = headNorm(weights, isQuery: isQuery)
-            let statistics = keeps ? norm.statistics(rows: input.rows) : nil
-            if isQuery { queryStatistics = statistics } else { keyStatistics = statistics }
+        let isNormalized = parameters.queryNorm != nil || parameters.keyNorm != nil || parameters.valueNorm != nil
+        let raw = keeps && isNormalized ? stacked.copy() : nil
+        var statistics: [Matrix] = []
+        for (weights, columns, isQuery) in norms {
+            let norm = headNorm(weights, width: columns.count, isQuery: isQuery)
+            let own = keeps ? norm.statistics(rows: input.rows) : nil
+            if let own { statistics.append(own) }
             norm.forward(
-                stacked.span(columns: columns), into: stacked.span(columns: columns), statistics: statistics, workers)
+                stacked.span(columns: columns), into: stacked.span(columns: columns), statistics: own, workers)
         }
         let unclipped = keeps && configuration.clip != nil ? stacked.copy() : nil
         if let limit = configuration.clip { clip(stacked, limit) }
@@ -195,8 +227,7 @@ struct SelfAttention {
         tape.gate = gate
         tape.gated = gated
         tape.raw = raw
-        tape.queryStatistics = queryStatistics
-        tape.keyStatistics = keyStatistics
+        tape.statistics = statistics
         tape.unclipped = unclipped
         return (output, tape)
     }
@@ -331,19 +362,15 @@ struct SelfAttention {
             for i in 0..<gradient.count where abs(unclipped.values[i]) > limit { gradient.values[i] = 0 }
         }
         if let raw = tape.raw {
-            for (weights, statistics, columns, isQuery) in [
-                (parameters.queryNorm, tape.queryStatistics, queryColumns, true),
-                (parameters.keyNorm, tape.keyStatistics, keyColumns, false),
-            ] {
-                guard let weights, let statistics else { continue }
-                headNorm(weights, isQuery: isQuery).backward(
+            for ((weights, columns, isQuery), statistics) in zip(norms, tape.statistics) {
+                headNorm(weights, width: columns.count, isQuery: isQuery).backward(
                     raw.span(columns: columns), statistics: statistics, dy: gradient.span(columns: columns),
                     into: gradient.span(columns: columns), replaces: true, workers)
             }
         }
         if configuration.normalizesAfterRotation { rotate(gradient, shape, rotary, sign: -1, workers) }
         if let gateSlope, configuration.gatesInsideQuery { putGates(gateSlope, in: gradient) }
-        projection.backward(gradient.span, input: tape.input.span, into: target.span, workers)
+        projectBackward(projection, gradient, tape.input, into: target, workers)
         if let gateSlope, let gate = parameters.gate {
             gate.backward(gateSlope.span, input: tape.input.span, into: target.span, beta: 1, workers)
         }

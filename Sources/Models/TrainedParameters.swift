@@ -70,6 +70,12 @@ extension Decoder {
             for expert in mixture.experts { prepare(expert, isTrained, &result) }
             if let shared = mixture.shared { prepare(shared, isTrained, &result) }
             if let gate = mixture.sharedGate { prepare(gate, isTrained, &result) }
+            if let norm = mixture.routerNorm { prepare(norm, isTrained, &result) }
+            if let scale = mixture.expertScale { prepare(scale, isTrained, &result) }
+            if let beside = mixture.beside {
+                prepare(beside.network, isTrained, &result)
+                for norm in beside.norms { prepare(norm, isTrained, &result) }
+            }
         case nil: break
         }
     }

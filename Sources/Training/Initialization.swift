@@ -32,7 +32,7 @@ extension Checkpoint {
                 let name = role.kind.rawValue
                 let isNorm = name.lowercased().contains("norm")
                 let expression: TensorExpression
-                if [.mixerNorm, .mixerStepBias, .mixerSkip].contains(role.kind) {
+                if [.mixerNorm, .mixerStepBias, .mixerSkip, .layerScale, .routerExpertScale].contains(role.kind) {
                     expression = .constant(1)
                 } else if role.kind == .mixerDecay || name.hasSuffix(".bias") || role.kind == .sinks
                     || role.kind == .routerCorrectionBias

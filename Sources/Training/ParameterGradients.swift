@@ -17,7 +17,7 @@ package enum ParameterGradients {
     package static func add(
         _ decoder: Decoder, _ batch: TokenBatch, checkpoints: Bool, to file: inout TensorFile
     ) throws {
-        let parameters = try decoder.train { $0.kind != .routerCorrectionBias }
+        let parameters = try decoder.train { !$0.kind.isUntrained }
         let tape = try decoder.forwardKeeping(batch, checkpoints: checkpoints)
         let predictions = Float(max(batch.count * (batch.length - 1), 1))
         let (_, slope) = try decoder.lossesBackward(tape.states, batch, scale: 1 / predictions)

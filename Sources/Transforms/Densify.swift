@@ -250,6 +250,17 @@ struct Densification {
                 axis)
         }
         switch role.kind {
+        case .feedForwardGate where rule.form == .oneExpert, .feedForwardUp where rule.form == .oneExpert,
+            .feedForwardDown where rule.form == .oneExpert:
+            // A dense network beside the experts.
+            return source.table[role]
+        case .routerExpertScale:
+            guard let scales = source.table[role] else { return nil }
+            return LazyTensor(
+                rows: view.rows, columns: view.columns, dtype: scales.dtype,
+                expression: .combined(
+                    (0..<experts).map { scales.rows($0..<$0 + 1).expression },
+                    try LinearRule([Double](repeating: 1, count: experts), name: "\(role)"), rows: 1))
         case .feedForwardGate, .expertGate:
             return joined(layer?.gate ?? [source.table[role]].compactMap { $0 }, .rows)
         case .feedForwardUp, .expertUp: return joined(layer?.up ?? [source.table[role]].compactMap { $0 }, .rows)

@@ -65,8 +65,10 @@ struct ExpertAddition {
                 case .router:
                     let new = try rows.tensor(role, name: expected.name, dtype: present.dtype)
                     table[role] = .concatenated([present, new], .rows)
-                case .routerBias, .routerCorrectionBias:
-                    let new = LazyTensor(rows: bank.count, columns: 1, dtype: present.dtype, expression: .constant(0))
+                case .routerBias, .routerCorrectionBias, .routerExpertScale:
+                    let new = LazyTensor(
+                        rows: bank.count, columns: 1, dtype: present.dtype,
+                        expression: .constant(role.kind == .routerExpertScale ? 1 : 0))
                     table[role] = .concatenated([present, new], .rows)
                 default: table[role] = present
                 }

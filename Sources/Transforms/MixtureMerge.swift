@@ -73,13 +73,17 @@ struct MixtureMerge {
         for expected in try target.expectedTensors() {
             for (role, view) in expected.placements where table[role] == nil {
                 let isMoE = role.layer.map { target.moeLayers[$0] } ?? false
-                if let kept, isMoE, [.router, .routerBias, .routerCorrectionBias].contains(role.kind) {
+                if let kept, isMoE,
+                    [.router, .routerBias, .routerCorrectionBias, .routerExpertScale].contains(role.kind)
+                {
                     table[role] = kept.table[role]
                     continue
                 }
                 switch role.kind {
                 case .router where isMoE:
                     table[role] = try rows.tensor(role, name: expected.name, dtype: bank.dtype)
+                case .routerExpertScale where isMoE:
+                    table[role] = .concatenated(combiner.models.compactMap { $0.table[role] }, .rows)
                 case .routerBias where isMoE, .routerCorrectionBias where isMoE:
                     table[role] = LazyTensor(
                         rows: view.rows, columns: view.columns,

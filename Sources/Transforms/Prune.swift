@@ -193,7 +193,7 @@ struct Pruning {
     func tensor(_ role: Role) throws -> LazyTensor? {
         guard let layer = role.layer, let own = groups[layer] else { return source.table[role] }
         switch role.kind {
-        case .router, .routerBias, .routerCorrectionBias:
+        case .router, .routerBias, .routerCorrectionBias, .routerExpertScale:
             return source.table[role]?.picking(own.map { $0[0] }, .rows)
         default: break
         }

@@ -60,7 +60,7 @@ public enum Fixtures {
         "phimoe", "deepseek-v2", "deepseek-v3", "gpt-oss", "glm4-moe", "glm4-moe-lite", "minimax-m2", "dots1",
         "solar-open", "hy-v3", "granitemoeshared", "granitemoehybrid-attention", "afmoe", "exaone-moe",
         "ernie4-5-moe", "hunyuan-v1-moe", "llama4-text", "deepseek-v32",
-        "lfm2-moe", "qwen3-next", "qwen3-5-moe-text", "granitemoehybrid-mamba", "nemotron-h",
+        "lfm2-moe", "qwen3-next", "qwen3-5-moe-text", "granitemoehybrid-mamba", "nemotron-h", "gemma4-text",
     ]
 }
 

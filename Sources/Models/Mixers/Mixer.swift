@@ -48,7 +48,8 @@ extension LayerParameters {
         switch mixer {
         case let attention as AttentionParameters:
             SelfAttention(
-                parameters: attention, configuration: configuration.attention, norm: configuration.norm, layer: layer)
+                parameters: attention, configuration: configuration.attention.of(layer: layer),
+                norm: configuration.norm, layer: layer)
         case let convolution as ConvolutionParameters: GatedConvolution(parameters: convolution)
         case let delta as DeltaParameters:
             configuration.delta.map {
@@ -108,30 +109,30 @@ package final class SequenceState {
 
     /// - Parameter capacity: tokens that keys and values have room for at first.
     package init(_ configuration: DecoderConfiguration, capacity: Int) {
-        let attention = configuration.attention
-        layers = configuration.mixers.map { mixer in
+        layers = configuration.mixers.enumerated().map { layer, mixer in
             switch mixer {
             case .attention:
-                LayerCache(
+                let attention = configuration.attention.of(layer: layer)
+                return LayerCache(
                     keyWidth: attention.keyValueHeads * attention.keyDimension,
                     valueWidth: attention.keyValueHeads * attention.valueDimension, capacity: capacity)
             case .convolution:
-                configuration.convolution.map {
+                return configuration.convolution.map {
                     RecurrentState(window: $0.kernel - 1, channels: configuration.hidden, state: nil)
                 }
             case .delta:
-                configuration.delta.map {
+                return configuration.delta.map {
                     RecurrentState(
                         window: $0.kernel - 1, channels: $0.channels,
                         state: (rows: $0.heads * $0.keyDimension, columns: $0.valueDimension))
                 }
             case .mamba:
-                configuration.mamba.map {
+                return configuration.mamba.map {
                     RecurrentState(
                         window: $0.kernel - 1, channels: $0.channels,
                         state: (rows: $0.heads * $0.state, columns: $0.headDimension))
                 }
-            case nil: nil
+            case nil: return nil
             }
         }
     }

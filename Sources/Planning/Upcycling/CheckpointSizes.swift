@@ -52,7 +52,7 @@ package struct CheckpointSizes: Sendable, Hashable {
                 attending * 2 * heads * (plain + rotated + Double(try description.size("v_dim")))
         } else {
             let width = Double(try description.size("head_dim"))
-            keyValueElements = attending * 2 * Double(try description.size("kv_heads")) * width
+            keyValueElements = Double(try description.keyValueElements())
             attentionFLOPsPerContextToken = attending * 4 * heads * width
         }
         for expected in try checkpoint.expectedTensors() {

@@ -64,6 +64,7 @@ package final class RouterPerturbations: RouterPerturbation {
     }
 
     package func inputBackward(_ layer: Int, _ slope: Matrix, _ workers: Workers) {
+        guard options.jitter > 0 else { return }
         jitter(slope, epsilon: Float(options.jitter), random(layer, .jitter), firstToken: firstToken, workers)
     }
 

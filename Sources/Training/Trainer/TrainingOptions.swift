@@ -79,7 +79,7 @@ package enum ParameterSelection: Sendable, Hashable {
 
     /// Whether a parameter is trained. What only a balance without a loss moves never is.
     package func contains(_ role: Role) -> Bool {
-        guard role.kind != .routerCorrectionBias else { return false }
+        guard !role.kind.isUntrained else { return false }
         let name = role.kind.rawValue
         let isRouter = role.kind == .router || role.kind == .routerBias
         switch self {
