@@ -55,14 +55,14 @@ extension Architecture {
             )
         }
         self.wrappers = wrappers
-        upcycling = object["upcycle"]?.object
-        densification = object["densify"]?.object
+        upcycling = try object["upcycle"].map { try parser.upcycling($0) }
+        densification = try object["densify"].map { try parser.densification($0) }
         computation = object["compute"]?.object ?? JSONObject()
     }
 }
 
 /// Takes an architecture file's JSON apart.
-private struct ArchitectureParser {
+struct ArchitectureParser {
     let file: String
 
     func failure(_ what: String) -> CheckpointError {
@@ -84,7 +84,7 @@ private struct ArchitectureParser {
         return try array.map { try string($0, what) }
     }
 
-    private func kind(_ value: JSON?, _ what: String) throws -> Role.Kind {
+    func kind(_ value: JSON?, _ what: String) throws -> Role.Kind {
         guard let kind = Role.Kind(rawValue: try string(value, what)) else { throw failure("the role of \(what)") }
         return kind
     }

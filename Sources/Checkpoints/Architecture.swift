@@ -14,9 +14,9 @@ package struct Architecture: Sendable {
     /// What the router computes; nil for a dense family.
     package let router: Router?
     /// How the family is made from dense ones.
-    package let upcycling: JSONObject?
+    package let upcycling: UpcyclingRules?
     /// What dense families it can become, and how.
-    package let densification: JSONObject?
+    package let densification: DensificationRules?
     /// What its layers compute beyond what the tensors that are there say: kinds of norms, and the keys of scales, caps
     /// and windows.
     package let computation: JSONObject

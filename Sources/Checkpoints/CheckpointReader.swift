@@ -93,15 +93,12 @@ struct TensorMatch {
             }
             for (role, view) in expected.placements { table[role] = LazyTensor(source, view: view) }
         }
-        if let name = description.headName, table[Role(.embedding)] == nil, names.contains(name),
-            try config.holds("tie_word_embeddings", description.architecture)
+        if let name = description.headName, table[Role(.embedding)] == nil, names.contains(name), try description.isTied
         {
             try useHead(name, tensors)
             seen.insert(name)
         }
-        if let name = description.headName, let head = table[Role(.head)],
-            try config.holds("tie_word_embeddings", description.architecture)
-        {
+        if let name = description.headName, let head = table[Role(.head)], try description.isTied {
             try checkTied(head, name)
         }
         var dropped: [String] = []

@@ -172,6 +172,9 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let scale: Float
         package let groups: Groups?
 
+        /// Whether the gates of the selected experts sum to one, before the factor.
+        package var sumsToOne: Bool { renormalizes || score == .softmaxOfSelected }
+
         /// Experts are chosen from some of the groups only.
         package struct Groups: Sendable, Hashable {
             package enum Score: Sendable, Hashable {

@@ -113,7 +113,7 @@ package struct Inspection: Sendable {
             feedForward: try description.sizeIfKnown("inner") ?? description.size("expert_inner"),
             heads: try description.size("heads"), headDimension: headDimension,
             keyValueHeads: try description.size("kv_heads"), vocabulary: try description.size("vocab"),
-            isTied: try config.holds("tie_word_embeddings", architecture), experts: experts)
+            isTied: try description.isTied, experts: experts)
         if let quantization = config.object["quantization_config"]?.object {
             problems.append(
                 "the weights are quantised (\(escaped(quantization["quant_method"]?.string ?? "unknown method"))): "
@@ -142,7 +142,7 @@ package struct Inspection: Sendable {
         var total = 0
         var active = 0
         let topK = description.sizeIfKnown("top_k") ?? 0
-        let isTied = try description.config.holds("tie_word_embeddings", description.architecture)
+        let isTied = try description.isTied
         for expected in try description.expectedTensors() {
             // Where embedding and head are one, a copy in the file is not another parameter.
             if isTied, expected.placements.contains(where: { $0.role.kind == .head }) { continue }

@@ -177,7 +177,7 @@ struct RolePlan {
         }
         let sharedIsZero = try layers.allSatisfy { try Self.isZero(moe.table[.sharedExpert($0, .down)]) }
         let gates = try description.routerConfiguration()
-        let normalised = gates.renormalizes || gates.score == .softmaxOfSelected
+        let normalised = gates.sumsToOne
         let gateScale = Double(gates.scale)
         let exact: Double
         if normalised {

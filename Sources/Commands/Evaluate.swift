@@ -217,12 +217,7 @@ struct Evaluate: ParsableCommand {
 
     /// Windows that all models can take.
     private static func defaultLength(_ checkpoints: [Checkpoint]) throws -> Int {
-        try checkpoints.reduce(512) { min($0, max(2, try positions($1) ?? 512)) }
-    }
-
-    private static func positions(_ checkpoint: Checkpoint) throws -> Int? {
-        let description = checkpoint.description
-        return try description.config.int("max_position_embeddings", description.architecture)
+        try checkpoints.reduce(512) { min($0, max(2, try $1.description.positions ?? 512)) }
     }
 
     private func read(_ sources: [DataSource], length: Int, encoder: TextEncoder) throws -> [DomainText] {
@@ -239,7 +234,7 @@ struct Evaluate: ParsableCommand {
 
     private static func warnings(_ texts: [DomainText], _ decoder: Decoder, length: Int) -> [String] {
         var warnings: [String] = []
-        if let positions = try? positions(decoder.checkpoint), positions < length {
+        if let positions = try? decoder.checkpoint.description.positions, positions < length {
             warnings.append("windows of \(length) tokens exceed the \(positions) positions that the model was made for")
         }
         for text in texts where text.summary.skipped > 0 {

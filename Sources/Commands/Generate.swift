@@ -122,10 +122,9 @@ struct Generate: ParsableCommand {
 
     /// A model says less and less beyond the length that it was made for.
     private func warnOfLength(_ promptLength: Int, _ decoder: Decoder) {
-        let description = decoder.checkpoint.description
-        guard let limit = try? description.config.int("max_position_embeddings", description.architecture),
-            promptLength + maxTokens > limit
-        else { return }
+        guard let limit = try? decoder.checkpoint.description.positions, promptLength + maxTokens > limit else {
+            return
+        }
         standardError(
             "warning: the prompt's \(promptLength) tokens and \(maxTokens) more exceed the \(limit) positions that the "
                 + "model was made for\n")

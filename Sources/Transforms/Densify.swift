@@ -60,7 +60,7 @@ struct Densification {
         experts = try description.size("experts")
         topK = try description.size("top_k")
         let gates = try description.routerConfiguration()
-        normalises = gates.renormalizes || gates.score == .softmaxOfSelected
+        normalises = gates.sumsToOne
         scale = Double(gates.scale)
         recordedGranularity = Self.recordedGranularity(source, experts: experts)
         granularity = try Self.granularity(options, recorded: recordedGranularity, experts: experts)

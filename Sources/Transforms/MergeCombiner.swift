@@ -31,9 +31,7 @@ struct MergeCombiner {
         self.models = options.includesBase ? models + [base].compactMap { $0 } : models
         self.base = base
         self.options = options
-        let tied = try ([base].compactMap { $0 } + self.models).map {
-            try $0.description.config.holds("tie_word_embeddings", $0.description.architecture)
-        }
+        let tied = try ([base].compactMap { $0 } + self.models).map { try $0.description.isTied }
         spellsHead = tied.contains(true) && tied.contains(false)
     }
 

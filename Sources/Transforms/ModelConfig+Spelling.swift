@@ -3,6 +3,21 @@ import Safetensors
 
 /// Says in a target's keys what the source means, where absent keys mean something else in the two families.
 extension ModelConfig {
+    /// The configuration of another family, in which what the source's class assumes for absent keys, which may not be what
+    /// the target's class assumes, is written out.
+    ///
+    /// - Throws: `CheckpointError` for rotary embeddings that contradict themselves.
+    mutating func become(_ target: Architecture, from source: ModelDescription) throws {
+        if let rope = try ropeParameters(source.architecture) { object["rope_parameters"] = .object(rope) }
+        object["rope_theta"] = nil
+        object["rope_scaling"] = nil
+        for key in source.architecture.defaults.keys where object[key] == nil && key != "rope_theta" {
+            object[key] = source.architecture.defaults[key]
+        }
+        object["model_type"] = .string(target.modelType)
+        object["architectures"] = .array(target.classNames.prefix(1).map { .string($0) })
+    }
+
     /// The sizes of what is carried over, under the keys that the target reads them from.
     mutating func spellSizes(of source: ModelDescription, for target: Architecture) throws {
         for symbol in ["hidden", "layers", "vocab", "heads", "kv_heads", "head_dim", "qk_nope", "qk_rope", "v_dim"] {
@@ -20,12 +35,11 @@ extension ModelConfig {
 
     /// Which layers look back a limited way, so that it does not depend on a rule that two classes state differently.
     ///
-    /// - Parameter form: `layerTypes` where the target has a list of the layers' kinds, `uniform` where all layers have a
-    ///   window or none.
-    mutating func spellWindows(of source: ModelDescription, as form: String, for target: Architecture) throws {
+    /// - Throws: `CheckpointError` of `incompatible` where some layers have a window, and the target has one for all or none.
+    mutating func spellWindows(of source: ModelDescription, as form: WindowSpelling, for target: Architecture) throws {
         let windows = try DecoderConfiguration(source).attention.windows
         let window = windows.compactMap { $0 }.first
-        if form == "layerTypes" {
+        if form == .layerTypes {
             object["layer_types"] = .array(
                 windows.map { .string($0 == nil ? "full_attention" : "sliding_attention") })
         } else {

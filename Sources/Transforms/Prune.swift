@@ -114,11 +114,11 @@ struct Pruning {
             for layer in layers { result[layer] = (chosen[layer] ?? []).map { [$0] } }
             return result
         }
-        let parts = max(1, try source.description.config.int("n_group", source.description.architecture) ?? 1)
+        let parts = try source.description.routerConfiguration().groups?.count ?? 1
         guard experts % parts == 0, count % parts == 0 else {
             throw CheckpointError(
                 .incompatible, file: source.description.config.file,
-                message: "\(count) experts cannot be divided evenly among n_group = \(parts) groups")
+                message: "\(count) experts cannot be divided evenly among the router's \(parts) groups")
         }
         for layer in layers {
             guard let own = scores[layer] else { continue }

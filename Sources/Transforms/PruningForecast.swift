@@ -74,8 +74,7 @@ extension Pruning {
     }
 
     fileprivate func isExact() throws -> Bool {
-        let gates = try source.description.routerConfiguration()
-        guard gates.renormalizes || gates.score == .softmaxOfSelected else { return false }
+        guard try source.description.routerConfiguration().sumsToOne else { return false }
         let kinds = Self.matrices + [.expertGateBias, .expertUpBias, .expertDownBias]
         return try LazyTensor.areOne(
             groups.keys.flatMap { layer in

@@ -1,11 +1,11 @@
 package import Checkpoints
 import Safetensors
 
-/// How a family is made from a dense one, as the target's architecture file says it under `upcycle`.
+/// How a family is made from a dense one, by the rules of the target's architecture file.
 package struct UpcycleRule: Sendable {
     package let target: Architecture
-    private let rule: JSONObject
-    private let pair: JSONObject
+    private let rules: UpcyclingRules
+    private let pair: UpcyclingRules.Source
 
     /// What a target must be able to say.
     package struct Needs: Sendable {
@@ -18,8 +18,8 @@ package struct UpcycleRule: Sendable {
         }
 
         /// What the family cannot say; nil where it can say everything.
-        func missing(in family: Architecture, _ rule: JSONObject) -> String? {
-            if sharedExpert, rule["sharedInner"] == nil { return "a \(family.modelType) has no shared experts" }
+        func missing(in family: Architecture, _ rules: UpcyclingRules) -> String? {
+            if sharedExpert, rules.sharedWidth == nil { return "a \(family.modelType) has no shared experts" }
             if choosesLayers, family.layerKeys.dense == nil, family.layerKeys.firstDense == nil {
                 return "every layer of a \(family.modelType) is a mixture of experts: use --layers all"
             }
@@ -38,18 +38,18 @@ package struct UpcycleRule: Sendable {
         var missing: String?
         var able: String?
         for name in Architecture.names {
-            guard let candidate = try Architecture.named(name), let rule = candidate.upcycling,
-                let pair = rule["from"]?.object?[source.modelType]?.object
+            guard let candidate = try Architecture.named(name), let rules = candidate.upcycling,
+                let pair = rules.sources[source.modelType]
             else { continue }
             targets.append(name)
-            if let lack = needs.missing(in: candidate, rule) {
+            if let lack = needs.missing(in: candidate, rules) {
                 if target == nil || target == name { missing = missing ?? lack }
                 continue
             }
             able = able ?? name
             guard target == nil || target == name else { continue }
             self.target = candidate
-            self.rule = rule
+            self.rules = rules
             self.pair = pair
             return
         }
@@ -72,38 +72,19 @@ package struct UpcycleRule: Sendable {
     }
 
     /// Whether the target has a shared expert in every mixture.
-    var hasSharedExpert: Bool { rule["sharedInner"] != nil }
+    var hasSharedExpert: Bool { rules.sharedWidth != nil }
 
     /// Whether the target always has a bias that the dense family need not have: it is zero then.
-    func addsBias(_ kind: Role.Kind) -> Bool {
-        (rule["biases"]?.array ?? []).contains { $0.string == kind.rawValue }
-    }
+    func addsBias(_ kind: Role.Kind) -> Bool { rules.biases.contains(kind) }
 
     /// The narrowest shared expert that the target's configuration can say.
     func smallestSharedWidth(_ expertWidth: Int) -> Int {
-        rule["sharedInner"]?.object?["unit"]?.string == "expert_inner" ? expertWidth : 1
+        rules.sharedWidth?.countsExperts == true ? expertWidth : 1
     }
 
     /// - Throws: `CheckpointError` for what the dense checkpoint has and the target cannot say.
     package func check(_ source: ModelDescription) throws {
-        for requirement in pair["requires"]?.array ?? [] {
-            guard let requirement = requirement.object else { continue }
-            let reason = requirement["because"]?.string ?? ""
-            if let key = requirement["key"]?.string, try source.config.value(key, source.architecture)?.bool == true {
-                throw CheckpointError(
-                    .incompatible, file: source.config.file,
-                    message: "\(key) is true and \(target.modelType) cannot say that: \(reason)")
-            }
-            if let size = requirement["size"]?.string, let expression = requirement["equals"]?.string {
-                let found = try source.size(size)
-                let expected = try source.value(of: expression)
-                guard found == expected else {
-                    throw CheckpointError(
-                        .incompatible, file: source.config.file,
-                        message: "\(size) is \(found), and \(target.modelType) needs \(expected): \(reason)")
-                }
-            }
-        }
+        for requirement in pair.requirements { try requirement.check(source, for: target.modelType) }
     }
 
     /// The target's configuration.
@@ -112,34 +93,21 @@ package struct UpcycleRule: Sendable {
         layers: LayerSelection, normalises: Bool
     ) throws -> ModelConfig {
         var config = source.config
-        // What the dense class assumes for absent keys may not be what the target's class assumes.
-        if let rope = try config.ropeParameters(source.architecture) {
-            config.object["rope_parameters"] = .object(rope)
-        }
-        config.object["rope_theta"] = nil
-        config.object["rope_scaling"] = nil
-        for key in source.architecture.defaults.keys where config.object[key] == nil && key != "rope_theta" {
-            config.object[key] = source.architecture.defaults[key]
-        }
-        config.object["model_type"] = .string(target.modelType)
-        config.object["architectures"] = .array(target.classNames.prefix(1).map { .string($0) })
-        for settings in [rule["set"]?.object, pair["set"]?.object] {
-            for key in settings?.keys ?? [] { config.object[key] = try setting(settings?[key], source) }
-        }
-        let minimum = rule["minimumExperts"]?.int ?? 1
-        guard experts >= minimum else {
+        try config.become(target, from: source)
+        for (key, setting) in rules.settings + pair.settings { config.object[key] = try setting.resolved(source) }
+        guard experts >= rules.minimumExperts else {
             throw CheckpointError(
                 .incompatible,
-                message: "a \(target.modelType) needs at least \(minimum) experts, and there would be "
+                message: "a \(target.modelType) needs at least \(rules.minimumExperts) experts, and there would be "
                     + "\(experts)")
         }
-        try set(rule["experts"], to: experts, in: &config)
-        try set(rule["topK"], to: topK, in: &config)
-        try set(rule["expertInner"], to: expertWidth, in: &config)
-        if let shared = rule["sharedInner"]?.object, let sharedWidth {
-            let unit = shared["unit"]?.string == "expert_inner" ? expertWidth : 1
-            if shared["key"] != nil {
-                try set(shared["key"], to: sharedWidth / unit, in: &config)
+        config.object[rules.expertsKey] = JSON(experts)
+        config.object[rules.topKKey] = JSON(topK)
+        config.object[rules.expertInnerKey] = JSON(expertWidth)
+        if let shared = rules.sharedWidth, let sharedWidth {
+            let unit = shared.countsExperts ? expertWidth : 1
+            if let key = shared.key {
+                config.object[key] = JSON(sharedWidth / unit)
             } else if sharedWidth != unit {
                 throw CheckpointError(
                     .incompatible,
@@ -150,28 +118,15 @@ package struct UpcycleRule: Sendable {
         }
         if let key = target.router?.renormalizationKey { config.object[key] = .bool(normalises) }
         try setLayers(layers, source, in: &config)
-        if let form = pair["windows"]?.string { try config.spellWindows(of: source, as: form, for: target) }
+        if let form = pair.windows { try config.spellWindows(of: source, as: form, for: target) }
         try source.setMixers(for: target, in: &config)
-        for key in rule["remove"]?.array ?? [] { if let key = key.string { config.object[key] = nil } }
+        for key in rules.removedKeys { config.object[key] = nil }
         try config.spellSizes(of: source, for: target)
         // Another spelling of a key that was set would contradict it.
         for (key, spellings) in target.aliases {
             for spelling in spellings where spelling != key { config.object[spelling] = nil }
         }
         return config
-    }
-
-    private func set(_ key: JSON?, to value: Int, in config: inout ModelConfig) throws {
-        guard let key = key?.string else {
-            throw CheckpointError(.internalFailure, message: "the rule for \(target.modelType) lacks a key")
-        }
-        config.object[key] = JSON(value)
-    }
-
-    private func setting(_ value: JSON?, _ source: ModelDescription) throws -> JSON? {
-        if let size = value?.object?["size"]?.string { return JSON(try source.size(size)) }
-        guard let size = value?.object?["inverseSquareRootOf"]?.string else { return value }
-        return JSON(1 / Double(try source.size(size)).squareRoot())
     }
 
     private func setLayers(_ selection: LayerSelection, _ source: ModelDescription, in config: inout ModelConfig) throws

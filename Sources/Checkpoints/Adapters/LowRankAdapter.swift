@@ -72,7 +72,7 @@ private struct AdaptedModel {
         self.file = file
         table = base.table
         let architecture = base.description.architecture
-        isTied = try base.description.config.holds("tie_word_embeddings", architecture)
+        isTied = try base.description.isTied
         shared = isTied ? table[Role(.embedding)] : nil
         let untied = try Self.untied(base.description)
         let layouts: [String?] = base.isMixture ? architecture.layoutNames.map { $0 } : [nil]

@@ -232,7 +232,6 @@ package struct RouterRowMeasurement {
 
     /// Windows as long as the model's positions allow.
     private func length(_ merged: Checkpoint) throws -> Int {
-        let positions = try merged.description.config.int("max_position_embeddings", merged.description.architecture)
-        return max(2, min(Self.length, positions ?? Self.length))
+        max(2, min(Self.length, try merged.description.positions ?? Self.length))
     }
 }

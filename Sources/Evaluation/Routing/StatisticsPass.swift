@@ -25,9 +25,7 @@ package enum StatisticsPass {
                 .incompatible, file: checkpoint.description.config.file,
                 message: "a dense model has no experts to measure")
         }
-        let positions = try checkpoint.description.config.int(
-            "max_position_embeddings", checkpoint.description.architecture)
-        let length = max(2, min(length, positions ?? length))
+        let length = max(2, min(length, try checkpoint.description.positions ?? length))
         for (domain, source) in sources.enumerated() {
             statistics.domain = domain
             let reader = try WindowReader(source, length: length, options: options, encoder: encoder)

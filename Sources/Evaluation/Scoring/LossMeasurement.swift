@@ -19,9 +19,7 @@ package struct LossMeasurement {
         _ checkpoint: Checkpoint, _ sources: [DataSource], _ encoder: TextEncoder, options: DataOptions,
         workers: Workers, memory: Int, checkCancelled: () throws -> Void = {}
     ) throws {
-        let description = checkpoint.description
-        let positions = try description.config.int("max_position_embeddings", description.architecture)
-        let length = max(2, min(Self.length, positions ?? Self.length))
+        let length = max(2, min(Self.length, try checkpoint.description.positions ?? Self.length))
         texts = try sources.map {
             try DomainText($0, length: length, options: options, encoder: encoder, checkCancelled: checkCancelled)
         }

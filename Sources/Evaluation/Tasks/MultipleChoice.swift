@@ -60,7 +60,7 @@ package struct MultipleChoice {
             start = encoder.documentStart.map { ($0, "") }
         }
         let description = decoder.checkpoint.description
-        maximumLength = try description.config.int("max_position_embeddings", description.architecture) ?? 2048
+        maximumLength = try description.positions ?? 2048
         if case .none = encoder.kind {
             throw CheckpointError(
                 .incompatible, file: description.config.file,

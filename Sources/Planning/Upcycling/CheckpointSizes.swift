@@ -32,7 +32,7 @@ package struct CheckpointSizes: Sendable, Hashable {
     /// - Throws: `CheckpointError` where a size is not known.
     package init(of checkpoint: Checkpoint) throws {
         let description = checkpoint.description
-        let isTied = try description.config.holds("tie_word_embeddings", description.architecture)
+        let isTied = try description.isTied
         layers = Double(description.layerCount)
         mixtureLayers = Double(description.moeLayers.count { $0 })
         hidden = Double(try description.size("hidden"))
