@@ -26,6 +26,7 @@ let package = Package(
         .target(name: "CPlatform"),
         .target(name: "Safetensors", dependencies: ["CPlatform"]),
         .target(name: "Numerics", dependencies: ["CBLAS", "CPlatform", "Safetensors"]),
+        .target(name: "Quantisation", dependencies: ["CPlatform", "Numerics", "Safetensors"]),
         .target(
             name: "Packing",
             dependencies: [
@@ -34,7 +35,7 @@ let package = Package(
         .target(
             name: "Checkpoints",
             dependencies: [
-                "CPlatform", "Formats", "Numerics", "Packing", "Safetensors",
+                "CPlatform", "Formats", "Numerics", "Packing", "Quantisation", "Safetensors",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(name: "Tokenizers", dependencies: ["Safetensors"]),
@@ -75,6 +76,7 @@ let package = Package(
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
         .testTarget(
             name: "PackingTests", dependencies: ["Checkpoints", "Numerics", "Packing", "Safetensors", "TestSupport"]),
+        .testTarget(name: "QuantisationTests", dependencies: ["Quantisation"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
         .testTarget(
             name: "CheckpointsTests",

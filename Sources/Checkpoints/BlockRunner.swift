@@ -82,7 +82,7 @@ final class BlockRunner: Sendable {
         if job.hasWhole { return max(rows, 1) }
         let bytes = job.ranges(rows: nil).reduce(0) { $0 + $1.range.count }
         // What needs whole matrices first is read once if it fits, and block by block again if it does not.
-        if job.hasDeferred, bytes <= policy.budget / 2 { return max(rows, 1) }
+        if job.hasDeferred || job.isScattered, bytes <= policy.budget / 2 { return max(rows, 1) }
         let isComputed = job.outputs.contains { $0.placements.contains { $0.tensor.copied == nil } }
         let target = min(isComputed ? Self.computedBlock : Self.copyBlock, max(policy.budget / 8, 1 << 16))
         let widest = job.outputs.map { $0.columns * $0.elementSize }.max() ?? 1
@@ -111,9 +111,12 @@ final class BlockRunner: Sendable {
             throw CheckpointError.insufficientMemory(tensor: job.outputs[0].name, needed: bytes, budget: policy.budget)
         }
         var bad: (tensor: SourceTensor, count: Int)?
+        let codes = job.quantisedParts
         for (tensor, range) in needed {
             try loaded.load(tensor, range)
-            guard tensor.info.dtype.isConvertible, let data = loaded.bytes(tensor, range) else { continue }
+            // What codes come to is looked at when they are decoded.
+            guard tensor.info.dtype.isConvertible, !codes.contains(tensor), let data = loaded.bytes(tensor, range)
+            else { continue }
             let count = try nonFiniteCount(data, tensor.info.dtype)
             if count > 0 {
                 bad = (tensor, count)
@@ -132,6 +135,15 @@ final class BlockRunner: Sendable {
                 try write(matrix, of: output, rows: rows ?? 0..<output.rows, loaded, sink)
             } else {
                 try assemble(output, loaded, sink)
+            }
+            if let (tensor, count) = loaded.nonfinite {
+                guard policy.allowNonfinite else {
+                    throw CheckpointError.nonfinite(tensor: tensor, count: count, making: output.name)
+                }
+                nonfinite.withLock {
+                    $0["\(escaped(tensor.codec.codes.file.path)): \(escaped(tensor.name))", default: 0] += count
+                }
+                loaded.nonfinite = nil
             }
         }
         sink.finished(ranges)

@@ -179,7 +179,7 @@ public struct Checkpoint: Sendable {
     @discardableResult
     public func write(to output: String, options: WriteOptions = WriteOptions()) async throws -> WriteReport {
         let plan = try writePlan(shardLimit: options.shardLimit)
-        let config = try description.config.forAllReaders(description.architecture, dtype: dtype)
+        let config = try description.config.withoutQuantisation.forAllReaders(description.architecture, dtype: dtype)
         let history = history
         let sources = sources
         let carried = description.config.surroundings.carried.map(\.name)

@@ -85,6 +85,16 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
                 + "or compute with them with --allow-nonfinite")
     }
 
+    static func nonfinite(tensor: QuantisedTensor, count: Int, making output: String) -> CheckpointError {
+        let parts = tensor.parts.filter { $0.extent != nil }.map { "\($0.label) \(escaped($0.tensor.info.name))" }
+        return CheckpointError(
+            .incompatible, file: tensor.codec.codes.file.path, tensor: tensor.name,
+            message:
+                "\(count) values are NaN or infinite when it is decoded (\(parts.joined(separator: ", "))), and "
+                + "\(escaped(output)) is computed from it: repair the source, or compute with them with "
+                + "--allow-nonfinite")
+    }
+
     static func insufficientMemory(tensor: String, needed: Int, budget: Int) -> CheckpointError {
         CheckpointError(
             .usage, tensor: tensor,

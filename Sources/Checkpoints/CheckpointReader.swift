@@ -6,14 +6,7 @@ struct CheckpointReader {
     let path: String
 
     func read() throws -> Checkpoint {
-        var (description, config) = try describe()
-        if let quantization = config.object["quantization_config"], !quantization.isNull {
-            let method = quantization.object?["quant_method"]?.string ?? "an unknown method"
-            throw config.failure(
-                .incompatible,
-                "the weights are quantised (\(escaped(method))), and a transform needs floating-point "
-                    + "numbers: dequantise them first, for example with transformers' dequantize()")
-        }
+        var (description, _) = try describe()
         let tensors = try ShardedTensors.open(path)
         let match = try TensorMatch(description, tensors)
         try match.check()
@@ -63,13 +56,17 @@ struct TensorMatch {
 
     /// The description with the names that the tensors have, and what is carried.
     private(set) var description: ModelDescription
+    /// The tensors under the names that they have where nothing is quantised.
+    let stored: StoredTensors
     private let folder: String
 
     init(_ given: ModelDescription, _ tensors: ShardedTensors) throws {
         folder = given.config.file
-        let names = Set(tensors.names)
         try given.checkCounts(tensors)
         var config = given.config
+        stored = try StoredTensors(
+            tensors, config, given.architecture, folder: WorkFolder.split(given.config.file).parent)
+        let names = Set(stored.names)
         config.surroundings.naming = .found(in: names, of: given.architecture)
         var description = try ModelDescription(given.architecture, config)
         self.description = description
@@ -77,34 +74,33 @@ struct TensorMatch {
         var seen: Set<String> = []
         for expected in try description.expectedTensors(layout: layout) {
             seen.insert(expected.name)
-            guard let (file, info) = tensors.lookup(expected.name) else {
+            guard let entry = stored[expected.name] else {
                 if !expected.isOptional { missing.append(expected.name) }
                 continue
             }
-            guard info.shape.dimensions == expected.shape else {
-                misshapen.append((expected.name, "\(try Shape(expected.shape))", "\(info.shape)"))
+            guard entry.shape == expected.shape else {
+                misshapen.append((expected.name, "\(try Shape(expected.shape))", "\(try Shape(entry.shape))"))
                 continue
             }
-            let source = SourceTensor(file: file, info: info)
-            guard info.dtype.bits % 8 == 0 else {
+            if case .plain(let source) = entry, source.info.dtype.bits % 8 != 0 {
                 throw CheckpointError(
-                    .incompatible, file: file.path, tensor: info.name,
-                    message: "it is \(info.dtype.rawValue), a packed type: dequantise the checkpoint first")
+                    .incompatible, file: source.file.path, tensor: source.info.name,
+                    message: "it is \(source.info.dtype.rawValue), a packed type: dequantise the checkpoint first")
             }
-            for (role, view) in expected.placements { table[role] = LazyTensor(source, view: view) }
+            for (role, view) in expected.placements { table[role] = entry.tensor(view) }
         }
         if let name = description.headName, table[Role(.embedding)] == nil, names.contains(name), try description.isTied
         {
-            try useHead(name, tensors)
+            try useHead(name)
             seen.insert(name)
         }
         if let name = description.headName, let head = table[Role(.head)], try description.isTied {
             try checkTied(head, name)
         }
         var dropped: [String] = []
-        for name in tensors.names where !seen.contains(name) {
-            if name == description.headName, let (file, info) = tensors.lookup(name), untiedHead == nil {
-                try checkTied(LazyTensor(whole: SourceTensor(file: file, info: info)), name)
+        for name in stored.names where !seen.contains(name) {
+            if name == description.headName, let entry = stored[name], untiedHead == nil {
+                try checkTied(entry.whole, name)
                 notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
             } else if description.ignores(name) || Self.isBuffer(name) {
                 dropped.append(name)
@@ -112,12 +108,12 @@ struct TensorMatch {
                 !description.architecture.hasFurtherLayers || description.layerBeyond(name) == nil
             {
                 unknown.append(name)
-            } else if let (file, info) = tensors.lookup(name) {
-                let tensor = LazyTensor(whole: SourceTensor(file: file, info: info))
+            } else if let entry = stored[name] {
+                let tensor = entry.whole
                 table[Role(carried: name)] = tensor
                 config.surroundings.carried.append(
                     CarriedTensor(
-                        name: name, shape: info.shape.dimensions, byteCount: info.end - info.begin,
+                        name: name, shape: entry.shape, byteCount: entry.byteCount,
                         view: .contiguous(rows: tensor.rows, columns: tensor.columns)))
             }
         }
@@ -127,6 +123,7 @@ struct TensorMatch {
             description = try ModelDescription(given.architecture, config)
             self.description = description
         }
+        if let note = stored.note { notes.append(note) }
         if let first = dropped.first {
             notes.append(
                 "\(dropped.count) tensors that the model does not need are dropped (\(escaped(first))"
@@ -135,16 +132,15 @@ struct TensorMatch {
     }
 
     /// Tied embeddings are one matrix, whichever of its two names a file has it under.
-    private mutating func useHead(_ head: String, _ tensors: ShardedTensors) throws {
+    private mutating func useHead(_ head: String) throws {
         guard
             let embedding = try description.expectedTensors().first(where: {
                 $0.placements.first?.role.kind == .embedding
             }),
-            let placement = embedding.placements.first, let (file, info) = tensors.lookup(head),
-            info.shape.dimensions == embedding.shape, info.dtype.bits % 8 == 0,
+            let placement = embedding.placements.first, let entry = stored[head], entry.shape == embedding.shape,
             let index = missing.firstIndex(of: embedding.name)
         else { return }
-        table[placement.role] = LazyTensor(SourceTensor(file: file, info: info), view: placement.view)
+        table[placement.role] = entry.tensor(placement.view)
         missing.remove(at: index)
         notes.append("the tied embedding is stored as \(head), and becomes \(embedding.name)")
     }

@@ -57,7 +57,7 @@ extension Evaluator {
             try addProduct(b, a, rank: rank, scale: scale, rows: rows, columns: columns, to: out)
         case .aligned(let alignment, let own):
             try align(alignment, own, rows: rows, columns: columns, into: out)
-        case .constant, .random, .values, .whole, .perturbed, .redrawn:
+        case .quantised, .constant, .random, .values, .whole, .perturbed, .redrawn:
             try withScratch(of: Float.self, count: out.count) { values in
                 try evaluate(expression, rows: rows, columns: columns, into: values)
                 for i in out.indices { out[i] = Double(values[i]) }

@@ -14,6 +14,8 @@ package func withScratch<T: BitwiseCopyable, R>(
 /// The byte ranges of source tensors that are in memory for the block at hand.
 package final class LoadedSources {
     private var ranges: [(tensor: SourceTensor, range: Range<Int>, bytes: PageBuffer)] = []
+    /// A quantised weight of which values came out NaN or infinite, and how many.
+    var nonfinite: (tensor: QuantisedTensor, count: Int)?
 
     package init() {}
 
@@ -81,6 +83,12 @@ package struct Evaluator {
         self.loaded = loaded
     }
 
+    /// Notes that values of a quantised weight are not finite.
+    func noteNonfinite(_ tensor: QuantisedTensor, _ count: Int) {
+        let before = loaded.nonfinite.map { $0.tensor === tensor ? $0.count : 0 } ?? 0
+        loaded.nonfinite = (tensor, before + count)
+    }
+
     /// Rows `rows` of a tensor as it is written: in its dtype, row after row, without gaps.
     ///
     /// - Parameter body: takes the bytes, and how many finite values became infinite or NaN in the dtype.
@@ -110,6 +118,8 @@ package struct Evaluator {
         case .source(let tensor, let view):
             try tensor.checkComputable()
             try withElements(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
+        case .quantised(let tensor, let view):
+            try decode(tensor, view, rows: rows, into: out)
         case .values(let values):
             try copy(values, rows: rows, columns: columns, into: out)
         case .whole(let values, _):
@@ -210,6 +220,18 @@ package struct Evaluator {
         let range = cover.lowerBound * size..<cover.upperBound * size
         if let bytes = loaded.bytes(tensor, range) {
             return try gathered(bytes, view, rows: rows, size: size, body)
+        }
+        // Of what is not in memory, rows that lie far apart are read one by one.
+        if view.columnStride == 1, rows.count > 1, view.rowStride >= 4 * max(view.columns, 1) {
+            let width = view.columns * size
+            return try withScratch(of: UInt8.self, count: rows.count * width) { scratch in
+                let bytes = UnsafeMutableRawBufferPointer(scratch)
+                for (index, row) in rows.enumerated() {
+                    let part = UnsafeMutableRawBufferPointer(rebasing: bytes[index * width..<(index + 1) * width])
+                    try tensor.file.read(tensor.info, from: (view.offset + row * view.rowStride) * size, into: part)
+                }
+                return try body(UnsafeRawBufferPointer(bytes))
+            }
         }
         return try withScratch(of: UInt8.self, count: range.count) { scratch in
             let bytes = UnsafeMutableRawBufferPointer(scratch)

@@ -114,11 +114,6 @@ package struct Inspection: Sendable {
             heads: try description.size("heads"), headDimension: headDimension,
             keyValueHeads: try description.size("kv_heads"), vocabulary: try description.size("vocab"),
             isTied: try description.isTied, experts: experts)
-        if let quantization = config.object["quantization_config"]?.object {
-            problems.append(
-                "the weights are quantised (\(escaped(quantization["quant_method"]?.string ?? "unknown method"))): "
-                    + "transforms need floating-point numbers")
-        }
         let beside = match.description.config.surroundings.carried
         carried = (beside.map(\.name), beside.reduce(0) { $0 + $1.byteCount })
         warnings += match.notes

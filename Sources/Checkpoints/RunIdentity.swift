@@ -95,6 +95,11 @@ package struct RunIdentity {
         switch expression {
         case .source(let tensor, let view):
             add("source \(WorkFolder.split(tensor.file.path).name) \(tensor.info.name) \(view)")
+        case .quantised(let tensor, let view):
+            add("quantised \(tensor.name) \(tensor.format) \(view)")
+            for part in tensor.parts {
+                add("\(part.label) \(WorkFolder.split(part.tensor.file.path).name) \(part.tensor.info.name)")
+            }
         case .values(let values): add(values: values)
         case .aligned(let alignment, let own):
             add("aligned \(own) \(alignment.weights)")
@@ -113,6 +118,7 @@ package struct RunIdentity {
         case let values as [Int]: return add(values: values)
         case let expression as TensorExpression where !Mirror(reflecting: expression).children.isEmpty:
             if case .source = expression { return add(expression) }
+            if case .quantised = expression { return add(expression) }
             if case .values = expression { return add(expression) }
             if case .aligned = expression { return add(expression) }
         default: break

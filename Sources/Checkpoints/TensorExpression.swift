@@ -32,6 +32,8 @@ package struct SourceTensor: Sendable, Hashable {
 package indirect enum TensorExpression: Sendable {
     /// A view of a tensor on disk.
     case source(SourceTensor, MatrixView)
+    /// A view of what is stored of a quantised weight, decoded where it is read.
+    case quantised(QuantisedTensor, MatrixView)
     /// The same value everywhere.
     case constant(Float)
     /// Draws of a keyed generator: the value at `[r, c]` is its draw number `(r / repeating) * columns + c`, so that
@@ -72,16 +74,40 @@ package indirect enum TensorExpression: Sendable {
         case deferred(Deferred<[Int]>)
     }
 
-    /// The tensors on disk that the values depend on, each with the view taken of it.
+    /// The tensors on disk whose elements are values, each with the view taken of it.
     package var sources: [(tensor: SourceTensor, view: MatrixView)] {
         if case .source(let tensor, let view) = self { return [(tensor, view)] }
         return operands.flatMap(\.sources)
     }
 
+    /// The quantised weights that the values depend on, each with the view taken of what is stored.
+    package var quantised: [(tensor: QuantisedTensor, view: MatrixView)] {
+        if case .quantised(let tensor, let view) = self { return [(tensor, view)] }
+        return operands.flatMap(\.quantised)
+    }
+
+    /// The elements on disk that most of the values depend on: where a writer reads along.
+    var reads: [(tensor: SourceTensor, elements: Range<Int>)] {
+        switch self {
+        case .source(let tensor, let view): [(tensor, view.coveredElements)]
+        case .quantised(let tensor, let view):
+            [(tensor.codec.codes, tensor.codec.codeElements(rows: tensor.rows(of: view, 0..<view.rows)))]
+        default: operands.flatMap(\.reads)
+        }
+    }
+
+    /// Whether rows of a matrix lie apart on disk, so that a few of them cannot be read in one piece.
+    var isScattered: Bool {
+        switch self {
+        case .quantised(let tensor, _): tensor.codec.isScattered
+        default: operands.contains(where: \.isScattered)
+        }
+    }
+
     /// The expressions that the values are computed from.
     var operands: [TensorExpression] {
         switch self {
-        case .source, .constant, .random, .values: []
+        case .source, .quantised, .constant, .random, .values: []
         case .scaled(let x, _), .perturbed(let x, _, _, _), .redrawn(let x, _, _, _), .picked(let x, _, _, _): [x]
         case .combined(let inputs, _, _): inputs
         case .concatenated(_, let parts): parts.map(\.expression)
@@ -129,7 +155,7 @@ package indirect enum TensorExpression: Sendable {
         switch self {
         case .combined, .lowRank, .aligned: true
         case .source(let tensor, _): tensor.info.dtype == .f64
-        case .random, .constant, .values, .whole: false
+        case .quantised, .random, .constant, .values, .whole: false
         default: operands.contains(where: \.isWide)
         }
     }
@@ -138,6 +164,8 @@ package indirect enum TensorExpression: Sendable {
     func needed(rows: Range<Int>) -> [(tensor: SourceTensor, elements: Range<Int>)] {
         switch self {
         case .source(let tensor, let view): return [(tensor, view.coveredElements(rows: rows))]
+        case .quantised(let tensor, let view):
+            return rows.isEmpty ? [] : tensor.codec.needed(rows: tensor.rows(of: view, rows))
         case .concatenated(.rows, let parts):
             var start = 0
             var result: [(tensor: SourceTensor, elements: Range<Int>)] = []
@@ -250,6 +278,9 @@ package struct LazyTensor: Sendable {
         if case .source(let tensor, let view) = expression, let part = view.sliced(rows: range) {
             return LazyTensor(rows: range.count, columns: columns, dtype: dtype, expression: .source(tensor, part))
         }
+        if case .quantised(let tensor, let view) = expression, let part = view.sliced(rows: range) {
+            return LazyTensor(rows: range.count, columns: columns, dtype: dtype, expression: .quantised(tensor, part))
+        }
         return LazyTensor(
             rows: range.count, columns: columns, dtype: dtype,
             expression: .picked(expression, .rows, .fixed(Array(range)), columns: columns))
@@ -259,6 +290,9 @@ package struct LazyTensor: Sendable {
     package func columns(_ range: Range<Int>) -> LazyTensor {
         if case .source(let tensor, let view) = expression, let part = view.sliced(columns: range) {
             return LazyTensor(rows: rows, columns: range.count, dtype: dtype, expression: .source(tensor, part))
+        }
+        if case .quantised(let tensor, let view) = expression, let part = view.sliced(columns: range) {
+            return LazyTensor(rows: rows, columns: range.count, dtype: dtype, expression: .quantised(tensor, part))
         }
         return LazyTensor(
             rows: rows, columns: range.count, dtype: dtype,

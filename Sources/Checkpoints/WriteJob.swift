@@ -11,8 +11,8 @@ struct WriteJob: Sendable {
         var first: [String: Int] = [:]
         for output in outputs {
             for placement in output.placements {
-                for (tensor, view) in placement.tensor.expression.sources {
-                    let offset = tensor.info.begin + view.coveredElements.lowerBound * tensor.elementSize
+                for (tensor, elements) in placement.tensor.expression.reads {
+                    let offset = tensor.info.begin + elements.lowerBound * tensor.elementSize
                     first[tensor.file.path] = min(first[tensor.file.path] ?? offset, offset)
                 }
             }
@@ -25,6 +25,22 @@ struct WriteJob: Sendable {
 
     /// Whether a matrix must be computed whole, and so is best written at once.
     var hasWhole: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.hasWhole } } }
+
+    /// Whether rows lie apart on disk, and are best read together.
+    var isScattered: Bool { outputs.contains { $0.placements.contains { $0.tensor.expression.isScattered } } }
+
+    /// The parts of the quantised weights that outputs are computed from.
+    var quantisedParts: Set<SourceTensor> {
+        var result: Set<SourceTensor> = []
+        for output in outputs {
+            for placement in output.placements {
+                for (tensor, _) in placement.tensor.expression.quantised {
+                    result.formUnion(tensor.parts.map(\.tensor))
+                }
+            }
+        }
+        return result
+    }
 
     /// The largest amount of memory that a deferred value takes, and the tensor that needs it.
     var workspace: (bytes: Int, tensor: String) {
@@ -74,8 +90,7 @@ struct WriteJob: Sendable {
         var positions: [SourcePosition?] = Array(repeating: nil, count: outputs.count)
         for (index, output) in outputs.enumerated() {
             for placement in output.placements {
-                for (tensor, view) in placement.tensor.expression.sources {
-                    let cover = view.coveredElements
+                for (tensor, cover) in placement.tensor.expression.reads {
                     byTensor[tensor, default: []].append(Interval(range: cover, output: index))
                     let position = SourcePosition(
                         file: tensor.file.path,

@@ -172,7 +172,7 @@ struct CommandLineTests {
             try edit("\"num_local_experts\": 4", "\"num_local_experts\": 4, \"num_experts\": 8")
         case "top-k": try edit("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 7")
         case "quantised":
-            try edit("\"use_cache\": true", "\"use_cache\": true, \"quantization_config\": {\"quant_method\": \"fp8\"}")
+            try edit("\"use_cache\": true", "\"use_cache\": true, \"quantization_config\": {\"quant_method\": \"hqq\"}")
         case "untied head": try edit("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true")
         case "no head", "missing expert":
             let file = try SafetensorsFile(path: weights)

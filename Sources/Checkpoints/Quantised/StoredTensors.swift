@@ -1,0 +1,161 @@
+import Safetensors
+
+/// A checkpoint's tensors under the names and in the shapes that they have where nothing is quantised.
+struct StoredTensors {
+    /// A tensor, however it is stored.
+    enum Entry {
+        case plain(SourceTensor)
+        case quantised(QuantisedTensor)
+        /// One matrix of a stack.
+        indirect case member(Entry, Int)
+
+        var shape: [Int] {
+            switch self {
+            case .plain(let tensor): tensor.info.shape.dimensions
+            case .quantised(let tensor): tensor.shape
+            case .member(let stack, _): Array(stack.shape.dropFirst())
+            }
+        }
+
+        /// A view of it in the dtype that it has on disk, or in BF16 where it must be decoded.
+        func tensor(_ view: MatrixView) -> LazyTensor {
+            switch self {
+            case .plain(let tensor): return LazyTensor(tensor, view: view)
+            case .quantised(let tensor):
+                return LazyTensor(
+                    rows: view.rows, columns: view.columns, dtype: .bf16,
+                    expression: .quantised(tensor, tensor.stored(view)))
+            case .member(let stack, let index):
+                let size = shape.reduce(1, *)
+                return stack.tensor(
+                    MatrixView(
+                        offset: index * size + view.offset, rows: view.rows, columns: view.columns,
+                        rowStride: view.rowStride, columnStride: view.columnStride))
+            }
+        }
+
+        /// All of it as a matrix: a row for each of the first dimension, and one column where there is no second.
+        var whole: LazyTensor {
+            let shape = shape
+            let rows = shape.first ?? 1
+            let elements = shape.reduce(1, *)
+            return tensor(.contiguous(rows: rows, columns: shape.count < 2 || rows == 0 ? 1 : elements / rows))
+        }
+
+        /// Bytes that its elements take on disk, but for what goes with codes.
+        var byteCount: Int {
+            switch self {
+            case .plain(let tensor): tensor.info.end - tensor.info.begin
+            case .quantised(let tensor): tensor.byteCount
+            case .member(let stack, _): stack.byteCount / max(stack.shape.first ?? 1, 1)
+            }
+        }
+    }
+
+    /// All names, in the order of the files.
+    let names: [String]
+    /// What belongs to no weight, and is not needed to know the weights' values: scales of inputs, keys and values.
+    let unneeded: [String]
+    let quantisation: Quantisation?
+    private let entries: [String: Entry]
+
+    subscript(name: String) -> Entry? { entries[name] }
+
+    /// The weights that are quantised, in the order of the files.
+    var quantised: [QuantisedTensor] {
+        names.compactMap { if case .quantised(let tensor)? = entries[$0] { tensor } else { nil } }
+    }
+
+    /// - Throws: `CheckpointError` naming the weight and its parts where they do not fit together.
+    init(_ tensors: ShardedTensors, _ config: ModelConfig, _ architecture: Architecture, folder: String) throws {
+        quantisation = try Quantisation.stated(in: config, folder: folder)
+        var parts = QuantisedParts(tensors)
+        if let quantisation { try quantisation.find(in: &parts, architecture) }
+        var names: [String] = []
+        var entries: [String: Entry] = [:]
+        for (file, info) in tensors.entries where !parts.isTaken(info.name) {
+            names.append(info.name)
+            entries[info.name] = .plain(SourceTensor(file: file, info: info))
+        }
+        for (name, entry) in parts.found {
+            guard entries.updateValue(entry, forKey: name) == nil else {
+                throw CheckpointError(
+                    .incompatible, file: folder, tensor: name,
+                    message: "it is there both as it is and quantised, and nothing says which counts")
+            }
+            names.append(name)
+        }
+        self.names = names
+        self.entries = entries
+        unneeded = parts.unneeded
+    }
+}
+
+/// The tensors of a folder while those that belong to quantised weights are found.
+struct QuantisedParts {
+    let tensors: ShardedTensors
+    /// The weights that were found, under their plain names.
+    private(set) var found: [(name: String, entry: StoredTensors.Entry)] = []
+    /// What no weight's values depend on.
+    private(set) var unneeded: [String] = []
+    private var taken: Set<String> = []
+
+    init(_ tensors: ShardedTensors) {
+        self.tensors = tensors
+    }
+
+    /// All tensors, file by file.
+    var all: [SourceTensor] { tensors.entries.map { SourceTensor(file: $0.file, info: $0.info) } }
+
+    func isTaken(_ name: String) -> Bool { taken.contains(name) }
+
+    subscript(name: String) -> SourceTensor? {
+        tensors.lookup(name).map { SourceTensor(file: $0.file, info: $0.info) }
+    }
+
+    mutating func add(_ tensor: QuantisedTensor) {
+        taken.formUnion(tensor.parts.map(\.tensor.info.name))
+        found.append((tensor.name, .quantised(tensor)))
+    }
+
+    /// Takes the place of a tensor under other names.
+    mutating func add(_ entries: [(name: String, entry: StoredTensors.Entry)], insteadOf names: [String]) {
+        taken.formUnion(names)
+        found += entries
+    }
+
+    /// Leaves out what no weight's values depend on.
+    mutating func leaveOut(_ name: String) {
+        guard taken.insert(name).inserted else { return }
+        unneeded.append(name)
+    }
+}
+
+extension CheckpointError {
+    /// Parts of a quantised weight that do not fit together.
+    static func misfit(_ weight: String, _ part: SourceTensor, _ message: String) -> CheckpointError {
+        CheckpointError(
+            .incompatible, file: part.file.path, tensor: weight,
+            message: "\(escaped(part.info.name)) is \(part.info.dtype.rawValue) \(part.info.shape): \(message)")
+    }
+}
+
+extension StoredTensors {
+    /// What is quantised and what is not needed of it, for the user; nil where nothing is.
+    var note: String? {
+        let weights = quantised
+        guard !weights.isEmpty || !unneeded.isEmpty else { return nil }
+        var formats: [String] = []
+        for weight in weights where !formats.contains(weight.format) { formats.append(weight.format) }
+        var text = "\(weights.count) weights are quantised: \(formats.prefix(4).joined(separator: "; "))"
+        if formats.count > 4 { text += "; …" }
+        let inputs = weights.reduce(0) { $0 + $1.parts.count { $0.label == "input scale" } }
+        if inputs > 0 { text += "; \(inputs) scales of inputs are no part of the weights" }
+        if let first = unneeded.first {
+            text +=
+                "; \(unneeded.count) scales of keys and values are no part of them (\(escaped(first))"
+                + (unneeded.count > 1 ? ", …)" : ")")
+        }
+        return text
+    }
+}
