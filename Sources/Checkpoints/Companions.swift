@@ -43,6 +43,14 @@ package struct Companion: Sendable, Hashable {
         }
     }
 
+    /// How many bytes it has; 0 where it cannot be read.
+    package var byteCount: Int {
+        switch content {
+        case .bytes(let bytes): bytes.count
+        case .file(let path): (try? PosixFile.sizeOf(path)) ?? 0
+        }
+    }
+
     /// Whether it belongs to the tokenizer.
     package var isTokenizer: Bool { Self.tokenizerPrefixes.contains { name.hasPrefix($0) } }
 }

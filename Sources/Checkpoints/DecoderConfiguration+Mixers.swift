@@ -77,20 +77,6 @@ extension DecoderConfiguration {
 
         package func limited(_ step: Float) -> Float { min(max(step, leastStep), mostStep) }
     }
-
-    /// Values that a token takes in the mixer of a layer where it takes the most.
-    package var mixerValues: Int {
-        var most = 0
-        if mixers.contains(.attention) {
-            most =
-                attention.heads * (attention.keyDimension + attention.valueDimension)
-                + 2 * attention.keyValueHeads * (attention.keyDimension + attention.valueDimension)
-        }
-        if convolution != nil { most = max(most, 6 * hidden) }
-        if let delta { most = max(most, 2 * delta.columns + delta.channels + 3 * delta.values) }
-        if let mamba { most = max(most, mamba.columns + mamba.channels + 4 * mamba.inner) }
-        return most
-    }
 }
 
 extension ConfigurationReader {

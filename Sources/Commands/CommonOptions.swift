@@ -37,8 +37,11 @@ struct WritingOptions: ParsableArguments {
         completion: .list(["per-expert", "fused"]))
     var layout: String?
 
-    @Option(help: ArgumentHelp("Peak memory of the process.", valueName: "size"))
-    var memory: ByteCount = ByteCount(bytes: 512 << 20)
+    @Option(
+        name: .customLong("memory"),
+        help: ArgumentHelp(
+            "Peak memory of the process; by default 512 MiB, and 4 GiB where a model is trained.", valueName: "size"))
+    var memoryLimit: ByteCount?
 
     @Option(help: "Threads; by default one for each processor. The output does not depend on it.")
     var threads: Int?
@@ -74,6 +77,11 @@ struct WritingOptions: ParsableArguments {
 
     @Flag(help: "Compute with NaN and infinite weights instead of stopping.")
     var allowNonfinite = false
+
+    var memory: ByteCount { memoryLimit ?? ByteCount(bytes: 512 << 20) }
+
+    /// Where a model is trained.
+    var trainingMemory: ByteCount { memoryLimit ?? ByteCount(bytes: 4 << 30) }
 
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {

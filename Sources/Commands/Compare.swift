@@ -143,12 +143,23 @@ struct Compare: AsyncParsableCommand {
 
     private func compareOutputs(_ page: ReportFile?) throws {
         let workers = compute.workers()
-        let (a, b) = (try compute.decoder(first, workers, share: 2), try compute.decoder(second, workers, share: 2))
+        let sources = [try Checkpoint(at: first), try Checkpoint(at: second)]
+        var planner = MemoryPlanner(
+            memory: compute.memory.bytes, threads: workers.count,
+            models: try sources.map { try ModelMemory($0, .forward(slots: 0)) }, length: length)
+        planner.other = sources.reduce(0) { $0 + ComputeMemory.tokenizer($1) }
+        planner.tokens = 2048
+        planner.streamedTokens = 16 << 10
+        let plan = try planner.prepared(advice: "lower --length")
+        let a = try Decoder(sources[0], workers: workers, placement: plan.placements.first)
+        let b = try Decoder(sources[1], workers: workers, placement: plan.placements.last)
         try OutputComparison.check(a, b)
         var options = reading.options
         options.tokenLimit = tokens
         let text = try PairedText(
-            a, reading.encoder(first, a), b, reading.encoder(second, b), length: length, options: options)
+            a, reading.encoder(first, sources[0]), b, reading.encoder(second, sources[1]), length: length,
+            options: options,
+            tokensAtOnce: plan.tokens)
         var results: [(name: String, comparison: OutputComparison)] = []
         for source in try DataSource.parse(data) {
             var comparison = OutputComparison()

@@ -8,7 +8,7 @@ import Numerics
 struct ComputeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "What weights may take; those of a larger model stay on disk and are read a layer at a time.",
+            "Peak memory of the process; weights that do not fit stay on disk and are read as they are needed.",
             valueName: "size"))
     var memory: ByteCount = ByteCount(bytes: 4 << 30)
 
@@ -21,14 +21,7 @@ struct ComputeOptions: ParsableArguments {
         }
     }
 
-    func workers() -> Workers {
-        Workers(threads: threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-    }
+    func workers() -> Workers { Workers(threads: threadCount) }
 
-    /// Opens a model.
-    ///
-    /// - Parameter share: models that share the memory.
-    func decoder(_ path: String, _ workers: Workers, topK: Int? = nil, share: Int = 1) throws -> Decoder {
-        try Decoder(Checkpoint(at: path), workers: workers, memory: memory.bytes / share, topK: topK)
-    }
+    var threadCount: Int { threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }

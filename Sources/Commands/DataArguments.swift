@@ -1,7 +1,6 @@
 import ArgumentParser
 import Checkpoints
 import Evaluation
-import Models
 import Safetensors
 
 /// How text is read, for every command that reads some.
@@ -24,7 +23,7 @@ struct DataArguments: ParsableArguments {
     }
 
     /// What encodes text for a model.
-    func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder { try text.encoder(path, decoder) }
+    func encoder(_ path: String, _ checkpoint: Checkpoint) throws -> TextEncoder { try text.encoder(path, checkpoint) }
 }
 
 /// How domains find their experts.
@@ -52,9 +51,9 @@ struct TokenizerArguments: ParsableArguments {
     /// What encodes text for a model.
     ///
     /// - Parameter path: the folder that the tokenizer is in.
-    func encoder(_ path: String, _ decoder: Decoder) throws -> TextEncoder {
+    func encoder(_ path: String, _ checkpoint: Checkpoint) throws -> TextEncoder {
         let kind: TextEncoder.Kind =
             tokenizer == "bytes" ? .bytes : try .tokenizer(inFolder: resolveModelPath(path)) ?? .none
-        return try TextEncoder(kind, for: decoder.checkpoint.description)
+        return try TextEncoder(kind, for: checkpoint.description)
     }
 }

@@ -183,6 +183,9 @@ struct Densify: AsyncParsableCommand {
         remarks += report.approximations.map { "This approximates: \($0)." }
         let expected = try mixture.weightLoss(densifying: options)
         remarks.append(expected.sentence(isExact: report.isExactForCopies))
+        remarks.append(
+            "Next: moe-tool distill --teacher \(escaped(input)) --student \(escaped(output)) --data TEXT wins back what was lost."
+        )
         let loss =
             writing.dryRun || measuredText.isEmpty
             ? nil

@@ -18,9 +18,12 @@ func learnMixture(
     training: TrainingArguments, data: DataArguments, writing: WritingOptions, common: CommonOptions
 ) throws -> [Int: [Double]] {
     let workers = writing.workers()
-    let student = try Decoder(dense, workers: workers, memory: writing.memory.bytes)
-    let teacher = try Decoder(mixture, workers: workers, memory: writing.memory.bytes)
-    var (source, steps) = try training.source({ try data.encoder(model, student) }, data)
+    let plan = try training.plan(
+        dense, teacher: mixture, .patterns(["feedForward.*"]), isResident: true, writing)
+    let training = training.planned(plan, .all)
+    let student = try Decoder(dense, workers: workers, placement: plan.student)
+    let teacher = try Decoder(mixture, workers: workers, placement: plan.teacher)
+    var (source, steps, _) = try training.source({ try data.encoder(model, dense) }, data)
     var options = training.options(.all, steps: steps)
     options.distillation = distillation.options
     let learner = try MixtureLearner(student: student, teacher: teacher, lambda: lambda, options)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Evaluation
 import Glibc
 import Models
 import Numerics
@@ -93,24 +94,35 @@ func distill(
     common: CommonOptions, output: String, identity: JSONObject, page: ReportFile? = nil
 ) async throws {
     let workers = writing.workers()
-    let teacherDecoder = try Decoder(teacher, workers: workers, memory: writing.memory.bytes)
-    let studentDecoder = try Decoder(student, workers: workers, memory: writing.memory.bytes)
+    try TrainingSession.check(output, training, writing)
+    let plan = try training.plan(
+        student, teacher: teacher, train, comparesStreams: distillation.hiddenWeight > 0, writing)
+    let training = training.planned(plan, train)
+    let teacherDecoder = try Decoder(teacher, workers: workers, placement: plan.teacher)
+    let studentDecoder = try Decoder(student, workers: workers, placement: plan.student)
     var all = identity
     for key in distillation.identity.keys { all[key] = distillation.identity[key] }
     var session = TrainingSession(
         model: model, student: studentDecoder, teacher: teacherDecoder, selection: train, training: training,
-        data: data, writing: writing, common: common, output: output, identity: all,
+        data: data, writing: writing, common: common, output: output, plan: plan, identity: all,
         distillation: distillation.options)
     session.reportFile = page
     let (before, after) = try await session.run()
-    guard !training.heldout.isEmpty, !common.quiet || page != nil, !after.isEmpty else {
+    guard !training.heldout.isEmpty || training.holdout != nil, !common.quiet || page != nil, !after.isEmpty else {
         try session.writeReport(before, after)
         return
     }
     // (base - student) / (base - teacher), in nats of held-out loss.
     let guide = try session.heldOut().losses(teacherDecoder).losses
     let base = try distillation.base.map {
-        try session.heldOut().losses(Decoder(Checkpoint(at: $0), workers: workers, memory: writing.memory.bytes)).losses
+        let other = try Checkpoint(at: $0)
+        let memory = try ComputeMemory.passes(
+            of: other, length: training.length, memory: writing.trainingMemory.bytes - plan.retained,
+            threads: workers.count
+        ).plan()
+        return try session.heldOut().losses(
+            Decoder(other, workers: workers, placement: memory.placements.first)
+        ).losses
     }
     var others = [("teacher", guide)]
     if let base { others.append(("base", base)) }

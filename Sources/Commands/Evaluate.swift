@@ -146,10 +146,11 @@ struct Evaluate: ParsableCommand {
         var report = EvaluationReport(gating: choice)
         var group = Ensemble()
         for (path, checkpoint) in zip(models, checkpoints) {
-            let decoder = try Decoder(
-                checkpoint, workers: workers, memory: compute.memory.bytes, topK: checkpoint.isMixture ? topK : nil)
-            let encoder = try text.encoder(path, decoder)
+            let topK = checkpoint.isMixture ? topK : nil
+            let plan = try plan(checkpoint, choice, topK: topK, length: length)
+            let encoder = try text.encoder(path, checkpoint)
             let texts = try read(sources, length: length, encoder: encoder)
+            let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
             for warning in Self.warnings(texts, decoder, length: length) {
                 bar?.finish()
                 standardError("warning: \(path): \(warning)\n")
@@ -158,8 +159,7 @@ struct Evaluate: ParsableCommand {
             evaluator.gating = checkpoint.isMixture ? choice : nil
             evaluator.seed = seed
             evaluator.takesDomainsInOrder = domains.domainsInOrder
-            evaluator.batchTokens =
-                batchTokens ?? BatchSize.tokens(for: decoder, memory: compute.memory.bytes, slots: evaluator.slots)
+            evaluator.batchTokens = plan.tokens
             evaluator.measuresOutputs = stats != nil
             evaluator.keepsLosses = isInEnsemble(path, checkpoint)
             evaluator.isCancelled = { receivedSignal != 0 }
@@ -169,7 +169,8 @@ struct Evaluate: ParsableCommand {
                 try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
             }
             if let statistics { try writeStatistics(result, decoder, texts, to: statistics, bar) }
-            let answers = try tasks.results(decoder, encoder) { name, done, total in
+            let answers = try tasks.results(decoder, encoder, tokensAtOnce: min(plan.tokens, 2048)) {
+                name, done, total in
                 try Self.checkCancelled()
                 bar?.update(path, label: "\(path) \(name)", done: done, total: total) { "\(countText($0)) choices" }
             }
@@ -189,6 +190,34 @@ struct Evaluate: ParsableCommand {
             try page.write(drawn, common)
         }
         try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
+    }
+
+    /// How a model is computed within --memory.
+    private func plan(
+        _ checkpoint: Checkpoint, _ choice: GatingChoice?, topK: Int?, length: Int
+    ) throws -> MemoryPlan {
+        // Questions may be as long as the model's positions.
+        let longest = tasks.isEmpty ? length : max(length, min(try checkpoint.description.positions ?? 2048, 2048))
+        var slots = topK ?? 0
+        if checkpoint.isMixture, let choice {
+            let description = checkpoint.description
+            slots = try choice.slots(experts: description.size("experts"), topK: topK ?? description.size("top_k"))
+        }
+        var planner = try ComputeMemory.passes(
+            of: checkpoint, length: longest, slots: slots, memory: compute.memory.bytes, threads: compute.threadCount)
+        if fisher {
+            let experts = checkpoint.table.reduce(0) { sum, entry in
+                entry.key.expert == nil ? sum : sum + entry.value.rows * entry.value.columns
+            }
+            planner.models = [
+                try ModelMemory(checkpoint, .training(parameters: experts, copies: 1, checkpoints: false))
+            ]
+        }
+        if let batchTokens {
+            planner.tokens = max(1, batchTokens / length) * length
+            planner.isExact = true
+        }
+        return try planner.prepared(advice: batchTokens == nil ? "lower --length" : "lower --batch-tokens")
     }
 
     private func check(_ checkpoints: [Checkpoint], _ choice: GatingChoice?) throws {
@@ -223,8 +252,12 @@ struct Evaluate: ParsableCommand {
     private func read(_ sources: [DataSource], length: Int, encoder: TextEncoder) throws -> [DomainText] {
         var options = text.options
         options.tokenLimit = tokens
+        // Four bytes for each token that is kept.
+        let kept = MemoryPlanner.text(of: compute.memory.bytes) / max(sources.count, 1) / 5
         return try sources.map {
-            try DomainText($0, length: length, options: options, encoder: encoder, checkCancelled: Self.checkCancelled)
+            try DomainText(
+                $0, length: length, options: options, encoder: encoder, keptTokens: min(kept, 4 << 20),
+                checkCancelled: Self.checkCancelled)
         }
     }
 
@@ -255,7 +288,8 @@ struct Evaluate: ParsableCommand {
         _ bar: ProgressBar?
     ) throws {
         guard let routing = result.routing else { return }
-        var file = try routing.file(layerCount: decoder.configuration.layers)
+        var file = try routing.file(
+            layerCount: decoder.configuration.layers, length: texts.first?.length ?? 0)
         if fisher {
             var information = try FisherInformation(decoder)
             let total = texts.reduce(0) { $0 + $1.tokens }

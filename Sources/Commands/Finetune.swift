@@ -64,8 +64,13 @@ struct Finetune: AsyncParsableCommand {
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
         let workers = writing.workers()
-        var student = try Decoder(
-            Checkpoint(at: model), workers: workers, memory: writing.memory.bytes, topK: topK)
+        let output = writing.output ?? defaultOutput(for: model, suffix: "-tuned")
+        try TrainingSession.check(output, training, writing)
+        let source = try Checkpoint(at: model)
+        if let local { return try await trainLocally(local, source, page) }
+        let plan = try training.plan(source, train, topK: topK, writing)
+        let training = training.planned(plan, train)
+        var student = try Decoder(source, workers: workers, placement: plan.student, topK: topK)
         if routerInit == .domain {
             var options = data.options
             options.tokenLimit = options.tokenLimit ?? 32_768
@@ -73,22 +78,17 @@ struct Finetune: AsyncParsableCommand {
                 student.checkpoint, for: "--router-init domain", isInOrder: domains.domainsInOrder)
             let rows = try RouterInputs(student).domainRows(
                 own.ordered(DataSource.parse(training.data)), length: training.length, options: options,
-                encoder: data.encoder(model, student), tokensAtOnce: training.partTokens, deviation: 1)
+                encoder: data.encoder(model, source), tokensAtOnce: plan.partTokens, deviation: 1)
             student = try Decoder(
-                student.checkpoint.replacingRouters(rows), workers: workers, memory: writing.memory.bytes, topK: topK)
+                student.checkpoint.replacingRouters(rows), workers: workers, placement: plan.student, topK: topK)
         }
         var identity: JSONObject = ["command": "finetune", "train": .string(train.text)]
         if let topK { identity["top-k"] = JSON(topK) }
         if let routerInit { identity["router-init"] = .string(routerInit.rawValue) }
         if domains.domainsInOrder { identity["domains-in-order"] = true }
-        if let local {
-            identity["local"] = .string(local.rawValue)
-            try await trainLocally(local, student, identity, page)
-            return
-        }
         var session = TrainingSession(
             model: model, student: student, selection: train, training: training, data: data, writing: writing,
-            common: common, output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"), identity: identity)
+            common: common, output: output, plan: plan, identity: identity)
         session.reportFile = page
         let (before, after) = try await session.run()
         try session.writeReport(before, after)
@@ -98,17 +98,33 @@ struct Finetune: AsyncParsableCommand {
 extension Finetune {
     /// One pass over the data; what little there is to lose is not worth a saved state.
     private func trainLocally(
-        _ target: LocalRouterTraining.Target, _ student: Decoder, _ identity: JSONObject,
-        _ page: ReportFile?
+        _ target: LocalRouterTraining.Target, _ checkpoint: Checkpoint, _ page: ReportFile?
     ) async throws {
+        var planner = try ComputeMemory.passes(
+            of: checkpoint, length: training.length,
+            slots: checkpoint.isMixture ? checkpoint.description.size("experts") : 0,
+            memory: writing.trainingMemory.bytes, threads: writing.workerCount)
+        planner.tokens = min(training.partTokens ?? 4096, max(training.batchTokens, training.length))
+        planner.streamedTokens = planner.tokens
+        planner.isExact = training.partTokens != nil
+        let plan = try planner.prepared(advice: "lower --part-tokens")
+        let student = try Decoder(
+            checkpoint, workers: writing.workers(), placement: plan.placements.first, topK: topK)
+        var identity: JSONObject = [
+            "command": "finetune", "train": .string(train.text), "local": .string(target.rawValue),
+        ]
+        if let topK { identity["top-k"] = JSON(topK) }
         var training = training
+        training.partTokens = plan.tokens
+        training.learningRate = training.rate(.router)
         if training.steps == nil, training.epochs == nil, training.batches == nil { training.epochs = 1 }
-        var (source, steps) = try training.source({ try data.encoder(model, student) }, data)
+        if domains.domainsInOrder { identity["domains-in-order"] = true }
+        var (source, steps, _) = try training.source({ try data.encoder(model, checkpoint) }, data)
         var own: [Int] = []
         if target == .domain {
             guard !training.data.isEmpty else { throw ValidationError("--local domain needs --data with domains") }
             own = try DomainExperts(
-                student.checkpoint, for: "--local domain", isInOrder: domains.domainsInOrder
+                checkpoint, for: "--local domain", isInOrder: domains.domainsInOrder
             ).experts(of: DataSource.parse(training.data).map(\.name), needsAll: false)
         }
         let learner = try LocalRouterTraining(

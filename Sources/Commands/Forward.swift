@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Evaluation
 import Models
+import Numerics
 import Safetensors
 import Training
 
@@ -46,7 +47,13 @@ struct Forward: ParsableCommand {
     func run() throws {
         let target = try OutputFile(output, .modelOutputs, overwrite: force)
         let batch = try ForwardOutputs.batch(from: input)
-        let decoder = try compute.decoder(model, compute.workers(), topK: topK)
+        let checkpoint = try Checkpoint(at: model)
+        let workers = compute.workers()
+        let plan = try ForwardOutputs.planner(
+            checkpoint, batch, topK: topK, gradients: gradients, checkpoints: checkpointActivations,
+            memory: compute.memory.bytes, threads: workers.count
+        ).prepared(advice: "give fewer tokens")
+        let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
         var (file, loss) = try ForwardOutputs.compute(decoder, batch)
         if gradients {
             try ParameterGradients.add(decoder, batch, checkpoints: checkpointActivations, to: &file)

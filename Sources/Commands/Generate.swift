@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Evaluation
 import Models
+import Numerics
 import Safetensors
 import Tokenizers
 
@@ -77,9 +78,21 @@ struct Generate: ParsableCommand {
     }
 
     func run() throws {
-        let decoder = try compute.decoder(model, compute.workers(), topK: topK)
-        let encoding = try PromptEncoding(text.encoder(model, decoder))
+        let checkpoint = try Checkpoint(at: model)
+        let encoding = try PromptEncoding(text.encoder(model, checkpoint))
         let ids = try encoding.encode(prompt, addsFirst: bos)
+        let workers = compute.workers()
+        let positions = ids.count + maxTokens
+        var planner = MemoryPlanner(
+            memory: compute.memory.bytes, threads: workers.count,
+            models: [try ModelMemory(checkpoint, topK: topK, .generation(tokens: positions))],
+            length: min(16, max(ids.count, 1)))
+        planner.positions = positions
+        planner.other = ComputeMemory.tokenizer(checkpoint)
+        planner.tokens = min(512, max(ids.count, 1))
+        planner.streamedTokens = planner.tokens
+        let plan = try planner.prepared(advice: "lower --max-tokens")
+        let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
         warnOfLength(ids.count, decoder)
         let ends = ignoreEnd ? [] : try decoder.checkpoint.endTokens()
         var stream = TextStream(after: ids, encoding.decoder)
@@ -90,7 +103,9 @@ struct Generate: ParsableCommand {
         }
         let started = monotonicSeconds()
         var firstToken = started
-        let finish = try Generator(decoder, sampling: sampling, ends: ends).continue(ids, atMost: maxTokens) { token in
+        let finish = try Generator(
+            decoder, sampling: sampling, ends: ends, tokensAtOnce: plan.tokens
+        ).continue(ids, atMost: maxTokens) { token in
             if found.isEmpty { firstToken = monotonicSeconds() }
             found.append(token)
             if !token.isEnd { try emit(stream.add(token.id)) }

@@ -46,6 +46,16 @@ final class LossChange: Sendable {
             })
     }
 
+    /// Refuses what there is no memory for, before anything is made.
+    func checkMemory(_ made: Checkpoint) throws {
+        try state.withLock { state in
+            // A family that is not computed is said after the writing.
+            do { try state.measurement.checkMemory(made) } catch let error as CheckpointError {
+                if error.code != .incompatible { throw error }
+            }
+        }
+    }
+
     /// Scores the result.
     func run(_ made: Checkpoint) throws {
         try state.withLock { state in

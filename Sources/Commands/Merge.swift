@@ -160,8 +160,11 @@ struct Merge: AsyncParsableCommand {
         if let measurement = recipe.measurement { try measureRows(&recipe, measurement, writing) }
         let merged = try recipe.merged()
         let output = writing.output ?? recipe.defaultOutput
-        try await write(
-            merged, to: output, writing: writing, common: common, remarks: recipe.remarks(merged), details: [:])
+        var remarks = recipe.remarks(merged)
+        if merged.isMixture {
+            remarks.append("Next: moe-tool finetune \(escaped(output)) --data NAME=TEXT teaches its routers.")
+        }
+        try await write(merged, to: output, writing: writing, common: common, remarks: remarks, details: [:])
     }
 
     /// Measures the routers' rows on the merge as it will be but for them.

@@ -39,6 +39,13 @@ final class OutputVerification: Sendable {
 
     init(_ check: FunctionCheck) { self.check = check }
 
+    /// Refuses what there is no memory for, before anything is made.
+    func checkMemory(_ made: Checkpoint) throws {
+        do { try check.checkMemory(made) } catch let error as CheckpointError where error.code == .incompatible {
+            // A family that is not computed is said after the writing.
+        }
+    }
+
     /// - Throws: `.verification` where the outputs are too far apart.
     func run(_ made: Checkpoint) throws {
         do {

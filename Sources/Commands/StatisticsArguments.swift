@@ -22,12 +22,19 @@ struct StatisticsArguments: ParsableArguments {
     @Option(help: "Tokens of each domain that are measured at most.")
     var tokens = 65_536
 
+    @Option(
+        help:
+            "Tokens of the windows that are measured, at most the model's positions: what experts do, and REAP with it, depends on how much text a token sees."
+    )
+    var statsLength = StatisticsPass.length
+
     @OptionGroup var reading: DataArguments
 
     func validate() throws {
         if stats != nil, !data.isEmpty {
             throw ValidationError("--stats and --data are two ways to one thing: give one")
         }
+        if statsLength < 2 { throw ValidationError("--stats-length \(statsLength): give at least 2") }
         if tokens < 2 { throw ValidationError("--tokens \(tokens): give at least 2") }
     }
 
@@ -45,22 +52,24 @@ struct StatisticsArguments: ParsableArguments {
             try result.check(checkpoint)
             return result
         }
-        return try measureStatistics(checkpoint, data, tokens: tokens, reading, writing, common)
+        return try measureStatistics(checkpoint, data, tokens: tokens, length: statsLength, reading, writing, common)
     }
 }
 
 /// Runs a mixture over text and finds out about its experts.
 func measureStatistics(
-    _ checkpoint: Checkpoint, _ data: [String], tokens: Int, _ reading: DataArguments, _ writing: WritingOptions,
+    _ checkpoint: Checkpoint, _ data: [String], tokens: Int, length: Int = StatisticsPass.length,
+    _ reading: DataArguments, _ writing: WritingOptions,
     _ common: CommonOptions
 ) throws -> ExpertStatisticsFile {
     var options = reading.options
     options.tokenLimit = tokens
     let display = StatusLine(isQuiet: common.quiet)
     defer { display.finish() }
+    let encoder = { try TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes") }
     return try StatisticsPass.run(
-        checkpoint, DataSource.parse(data), TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes"),
-        options: options, workers: writing.workers(), memory: writing.memory.bytes
+        checkpoint, DataSource.parse(data), encoder,
+        options: options, length: length, workers: writing.workers(), memory: writing.memory.bytes
     ) { domain, tokens in
         try Interruption.check()
         display.show(ProgressText(label: "measuring on \(domain):", parts: ["\(countText(tokens)) tokens"]))
@@ -69,5 +78,7 @@ func measureStatistics(
 
 extension WritingOptions {
     /// Threads for a model's pass.
-    func workers() -> Workers { Workers(threads: threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))) }
+    func workers() -> Workers { Workers(threads: workerCount) }
+
+    var workerCount: Int { threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 }

@@ -37,11 +37,11 @@ struct TaskList {
     ///
     /// - Parameter progress: told the task, and how many of its choices are done.
     func results(
-        _ decoder: Decoder, _ encoder: TextEncoder,
+        _ decoder: Decoder, _ encoder: TextEncoder, tokensAtOnce: Int,
         _ progress: (_ name: String, _ done: Int, _ total: Int) throws -> Void
     ) throws -> [(name: String, result: MultipleChoiceResult)] {
         guard !tasks.isEmpty else { return [] }
-        let scorer = try MultipleChoice(decoder, encoder, delimiter: delimiter)
+        let scorer = try MultipleChoice(decoder, encoder, delimiter: delimiter, tokensAtOnce: tokensAtOnce)
         return try tasks.map { name, questions in
             let scores = try scorer.score(questions) { try progress(name, $0, $1) }
             return (name, MultipleChoiceResult(questions, scores))

@@ -58,12 +58,16 @@ struct Train: AsyncParsableCommand {
         let fresh = try Checkpoint.initialized(settings, dtype: .f32, companions: companions, seed: training.seed)
             .recording(["command": "train", "seed": .number(String(training.seed))])
         let workers = writing.workers()
-        let student = try Decoder(fresh, workers: workers)
+        let output = writing.output ?? "trained"
+        try TrainingSession.check(output, training, writing)
+        let plan = try training.plan(fresh, .all, writing)
+        let student = try Decoder(fresh, workers: workers, placement: plan.student)
         var writing = writing
         writing.dtype = dtype.rawValue
         var session = TrainingSession(
-            model: folder ?? ".", student: student, selection: .all, training: training, data: data, writing: writing,
-            common: common, output: writing.output ?? "trained",
+            model: folder ?? ".", student: student, selection: .all, training: training.planned(plan, .all), data: data,
+            writing: writing,
+            common: common, output: output, plan: plan,
             identity: ["command": "train", "config": .object(settings.object)])
         session.reportFile = page
         let (before, after) = try await session.run()

@@ -47,14 +47,36 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Stop after so many minutes of training.")
     var minutes: Double?
 
-    @Option(name: .customLong("lr"), help: "The highest learning rate.")
-    var learningRate = 1e-3
+    @Option(
+        name: .customLong("tokens"),
+        help: ArgumentHelp("Tokens to train on, instead of steps: 100M, 1.5B.", valueName: "count"))
+    var trainTokens: TokenCount?
+
+    @Option(
+        help: ArgumentHelp(
+            "Hold the last part of each domain's training text out, where there is no --heldout: 5%.",
+            valueName: "share"))
+    var holdout: Percentage?
+
+    @Option(
+        name: .customLong("lr"),
+        help: "The highest learning rate; by default 3e-2 for routers alone, and 1e-3 where more is trained.")
+    var learningRate: Double?
+
+    @Flag(
+        help:
+            "First try five rates around --lr or its default on a little of the data, say what each gives, and take the best."
+    )
+    var lrSweep = false
+
+    @Option(help: "Steps of each trial of --lr-sweep.")
+    var lrSweepSteps = 20
 
     @Option(name: .customLong("min-lr"), help: "The learning rate at the end; by default a tenth of the highest.")
     var minimumRate: Double?
 
-    @Option(help: "Steps over which the learning rate grows.")
-    var warmup = 0
+    @Option(help: "Steps over which the learning rate grows, or a share of all: 3%.")
+    var warmup = StepShare(steps: 0)
 
     @Option(
         help: "How the learning rate falls: cosine, linear, constant or wsd[:SHARE].",
@@ -79,8 +101,11 @@ struct TrainingArguments: ParsableArguments {
     @Option(help: "Tokens of a step.")
     var batchTokens = 4096
 
-    @Option(help: "Tokens that go through the model at once: the step's are gradients added up over parts of so many.")
-    var partTokens = 4096
+    @Option(
+        help:
+            "Tokens that go through the model at once: the step's are gradients added up over parts of so many; by default 4096, or as many as fit --memory."
+    )
+    var partTokens: Int?
 
     @Option(help: "Tokens of a sequence.")
     var length = 256
@@ -136,10 +161,11 @@ struct TrainingArguments: ParsableArguments {
                 "--balance \(balance): give \(Balance.Method.allCases.map(\.rawValue).joined(separator: ", ")), with "
                     + "a weight after a colon")
         }
-        try check("lr", learningRate > 0 && learningRate.isFinite, "a positive number")
-        try check("min-lr", minimumRate.map { $0 >= 0 && $0 <= learningRate } ?? true, "0 to the highest rate")
         let counts = 1...1_000_000_000
-        try check("warmup", warmup == 0 || counts.contains(warmup), "0 to \(counts.upperBound)")
+        try check("lr", learningRate.map { $0 > 0 && $0.isFinite } ?? true, "a positive number")
+        try check(
+            "min-lr", minimumRate.map { $0 >= 0 && $0 <= learningRate ?? .infinity } ?? true, "0 to the highest rate")
+        try check("lr-sweep-steps", (1...10_000).contains(lrSweepSteps), "1 to 10000")
         try check("steps", steps.map(counts.contains) ?? true, "1 to \(counts.upperBound)")
         try check("epochs", epochs.map { $0 > 0 && $0 < 1e6 } ?? true, "a positive number")
         try check("minutes", minutes.map { $0 > 0 && $0 <= 1e9 } ?? true, "a positive number")
@@ -151,7 +177,7 @@ struct TrainingArguments: ParsableArguments {
         try check("length", length >= 2 && length <= 1 << 20, "2 or more")
         try check(
             "batch-tokens", batchTokens >= length && counts.contains(batchTokens), "--length to \(counts.upperBound)")
-        try check("part-tokens", counts.contains(partTokens), "1 to \(counts.upperBound)")
+        try check("part-tokens", partTokens.map(counts.contains) ?? true, "1 to \(counts.upperBound)")
         try check("z-loss", zLoss >= 0 && zLoss.isFinite, "0 or more")
         try check("jitter", jitter >= 0 && jitter < 1, "0 or more and below 1")
         try check("router-noise", routerNoise >= 0 && routerNoise.isFinite, "0 or more")
@@ -161,7 +187,18 @@ struct TrainingArguments: ParsableArguments {
         try check("gumbel-rate", gumbelRate >= 0 && gumbelRate.isFinite, "0 or more")
         try check("normalize-logits", normalizeLogits.map { $0 > 0 && $0 <= 1e9 } ?? true, "a positive number")
         if batches != nil, !data.isEmpty { throw ValidationError("--batches and --data: give one of them") }
-        if patience != nil, heldout.isEmpty { throw ValidationError("--patience needs --heldout") }
+        if patience != nil, heldout.isEmpty, holdout == nil {
+            throw ValidationError("--patience needs --heldout or --holdout")
+        }
+        if holdout != nil, !heldout.isEmpty { throw ValidationError("--heldout and --holdout: give one of them") }
+        if holdout != nil, batches != nil { throw ValidationError("--holdout holds out text: give --data") }
+        if [steps != nil, epochs != nil, trainTokens != nil].filter({ $0 }).count > 1 {
+            throw ValidationError("--steps, --epochs and --tokens: give one of them")
+        }
+        if Balance(balance)?.needsDomains == true, batches != nil {
+            throw ValidationError(
+                "--balance \(balance) tells domains apart, and --batches has none: give two or more with --data")
+        }
         if sampleTop1, noisyTopK { throw ValidationError("--sample-top1 and --noisy-top-k: give one of them") }
     }
 
@@ -172,8 +209,8 @@ struct TrainingArguments: ParsableArguments {
         options.optimizer = AdamWOptions(beta1: beta1, beta2: beta2, epsilon: eps, weightDecay: weightDecay)
         options.clip = clip > 0 ? clip : nil
         options.schedule = LearningRateSchedule(
-            shape: LearningRateSchedule.Shape(schedule) ?? .cosine, peak: learningRate,
-            minimum: minimumRate ?? learningRate / 10, warmup: warmup, steps: steps)
+            shape: LearningRateSchedule.Shape(schedule) ?? .cosine, peak: rate(selection),
+            minimum: minimumRate ?? rate(selection) / 10, warmup: warmup.steps(of: steps), steps: steps)
         options.balance = Balance(balance) ?? Balance(.none)
         options.zLoss = zLoss
         options.seed = seed
@@ -186,18 +223,30 @@ struct TrainingArguments: ParsableArguments {
         return options
     }
 
-    /// The batches, and how many steps they make.
-    func source(_ encoder: () throws -> TextEncoder, _ arguments: DataArguments) throws -> (any BatchSource, steps: Int)
-    {
+    /// The highest learning rate.
+    func rate(_ selection: ParameterSelection) -> Double { learningRate ?? selection.usualRate }
+
+    /// The batches, how many steps they make, and the text that `--holdout` leaves out of them.
+    func source(_ encoder: () throws -> TextEncoder, _ arguments: DataArguments) throws -> (
+        any BatchSource, steps: Int, heldOut: [DomainText]
+    ) {
         if let batches {
             let source = try ExplicitBatches(path: batches)
-            return (source, min(steps ?? .max, source.steps ?? 0))
+            return (source, min(steps ?? .max, source.steps ?? 0), [])
         }
         guard !data.isEmpty else { throw ValidationError("--data: give text to train on") }
         let sources = try DataSource.parse(data)
         let encoder = try encoder()
-        let domains = try sources.map {
+        var domains = try sources.map {
             try TrainingDomain($0, length: length, options: arguments.options, encoder: encoder)
+        }
+        if Balance(balance)?.needsDomains == true, domains.count < 2 {
+            throw CheckpointError(
+                .usage,
+                message: "--balance \(balance) tells domains apart, and there is one: give two or more with --data")
+        }
+        let heldOut = try domains.indices.compactMap { index in
+            try holdout.map { try domains[index].holdOut($0.share, limit: heldoutTokens) }
         }
         let sequences = max(1, batchTokens / length)
         let stream = try TrainingStream(domains, weights: parsedWeights(domains.map(\.name)), seed: seed)
@@ -206,8 +255,14 @@ struct TrainingArguments: ParsableArguments {
             let windows = domains.reduce(0) { $0 + $1.windowCount }
             count = max(1, Int(exactly: (epochs * Double(windows) / Double(sequences)).rounded(.up)) ?? .max)
         }
+        if let trainTokens {
+            let perStep = sequences * length
+            count = max(1, (trainTokens.tokens + perStep - 1) / perStep)
+        }
         return (
-            StreamBatches(stream, length: length, sequences: sequences, atOnce: max(1, partTokens / length)), count
+            StreamBatches(stream, length: length, sequences: sequences, atOnce: max(1, (partTokens ?? 4096) / length)),
+            count,
+            heldOut
         )
     }
 
@@ -227,18 +282,51 @@ struct TrainingArguments: ParsableArguments {
         return result
     }
 
+    /// How a training is computed within --memory; refuses what cannot be, before any model is loaded.
+    func plan(
+        _ student: Checkpoint, teacher: Checkpoint? = nil, _ selection: ParameterSelection, topK: Int? = nil,
+        comparesStreams: Bool = false, isResident: Bool = false, _ writing: WritingOptions
+    ) throws -> TrainingPlan {
+        var task = TrainingPlan.Task(
+            student, teacher: teacher, selection, length: length, stepTokens: max(batchTokens, length))
+        task.topK = topK
+        task.partTokens = partTokens
+        task.checkpointsActivations = checkpointActivations
+        task.keepsBest = patience != nil
+        task.triesRates = lrSweep
+        task.comparesStreams = comparesStreams
+        task.isResident = isResident
+        if let batches {
+            let shape = try ExplicitBatches.shape(path: batches)
+            task.length = shape.length
+            task.stepTokens = shape.tokens
+            task.partTokens = shape.tokens
+        }
+        return try TrainingPlan(task, memory: writing.trainingMemory.bytes, threads: writing.workerCount)
+    }
+
+    /// The arguments with what the plan decided.
+    func planned(_ plan: TrainingPlan, _ selection: ParameterSelection) -> TrainingArguments {
+        var arguments = self
+        arguments.learningRate = rate(selection)
+        arguments.partTokens = batches == nil ? plan.partTokens : partTokens
+        arguments.checkpointActivations = plan.checkpointsActivations
+        return arguments
+    }
+
     /// All that the result depends on besides the model, for a run that is resumed.
     var identity: JSONObject {
         [
             "data": .array(data.map { .string($0) }), "weights": .string(weights ?? ""),
             "batches": .string(batches ?? ""), "length": JSON(length), "batch-tokens": JSON(batchTokens),
-            "part-tokens": JSON(partTokens), "lr": JSON(learningRate), "min-lr": JSON(minimumRate ?? learningRate / 10),
-            "warmup": JSON(warmup), "schedule": .string(schedule), "beta1": JSON(beta1), "beta2": JSON(beta2),
+            "part-tokens": JSON(partTokens ?? 4096), "lr": learningRate.map { JSON($0) } ?? .null,
+            "min-lr": (minimumRate ?? learningRate.map { $0 / 10 }).map { JSON($0) } ?? .null,
+            "warmup": .string(warmup.text), "schedule": .string(schedule), "beta1": JSON(beta1), "beta2": JSON(beta2),
             "eps": JSON(eps), "weight-decay": JSON(weightDecay), "clip": JSON(clip), "balance": .string(balance),
             "z-loss": JSON(zLoss), "jitter": JSON(jitter), "router-noise": JSON(routerNoise),
             "noisy-top-k": .bool(noisyTopK), "sample-top1": .bool(sampleTop1), "gumbel-rate": JSON(gumbelRate),
             "normalize-logits": normalizeLogits.map { JSON($0) } ?? .null, "seed": .number(String(seed)),
-            "patience": patience.map { JSON($0) } ?? .null,
+            "holdout": .string(holdout?.text ?? ""), "patience": patience.map { JSON($0) } ?? .null,
         ]
     }
 }

@@ -20,11 +20,24 @@ struct TrainingSession {
     let writing: WritingOptions
     let common: CommonOptions
     let output: String
+    /// How it is computed within --memory.
+    let plan: TrainingPlan
     /// The command's own part of what the result depends on.
     let identity: JSONObject
     var distillation: TrainingOptions.Distillation?
     /// Where figures of the run go.
     var reportFile: ReportFile?
+
+    /// Refuses what is plain before a model is loaded.
+    static func check(_ output: String, _ training: TrainingArguments, _ writing: WritingOptions) throws {
+        // What is resumed may be finished, or have leave to replace what is there.
+        if !writing.resume { try OutputPath(output).checkReplacing(.checkpoint, overwrite: writing.force) }
+        if training.batches == nil {
+            guard !training.data.isEmpty else { throw ValidationError("--data: give text to train on") }
+            _ = try DataSource.parse(training.data)
+        }
+        _ = try DataSource.parse(training.heldout)
+    }
 
     /// Trains, and writes the checkpoint.
     ///
@@ -32,20 +45,21 @@ struct TrainingSession {
     @discardableResult
     func run() async throws -> (before: [TrainingRun.HeldOutLoss], after: [TrainingRun.HeldOutLoss]) {
         let target = try OutputPath(output)
-        // Before the text is read; what is resumed may be finished, or have leave to replace what is there.
-        if !writing.resume { try target.checkReplacing(.checkpoint, overwrite: writing.force) }
-        let (source, steps) = try training.source({ try data.encoder(model, student) }, data)
+        try Self.check(output, training, writing)
+        let (source, steps, held) = try training.source({ try data.encoder(model, student.checkpoint) }, data)
         var options = training.options(selection, steps: steps)
         options.distillation = distillation
-        if !options.checkpointsActivations { options.checkpointsActivations = needsCheckpoints }
+        if training.lrSweep, !writing.dryRun { options.schedule = try sweep(options, source) }
         let trainer = try Trainer(student, teacher: teacher, options)
-        let heldOut = try training.heldout.isEmpty ? nil : heldOut()
+        let heldOut =
+            try training.heldout.isEmpty
+            ? held.isEmpty ? nil : HeldOut(held, tokensAtOnce: plan.partTokens) : heldOut()
         let count = trainer.parameters.reduce(0) { $0 + $1.count }
         let all = student.checkpoint.parameterCount
         say("Training \(countText(count)) of \(countText(all)) parameters for \(steps) steps of \(batchText).")
         if student.isStreamed {
             say(
-                "What is frozen stays on disk and is read in each pass: it does not fit --memory \(writing.memory.description) in F32."
+                "What is frozen stays on disk and is read in each pass: it does not fit --memory \(writing.trainingMemory.description) in F32."
             )
         }
         if options.checkpointsActivations {
@@ -135,18 +149,50 @@ struct TrainingSession {
         var writing = writing
         writing.resume = false
         writing.force = replaces
+        // What the training keeps is there while the result is written.
+        writing.memoryLimit = ByteCount(bytes: max(96 << 20, writing.trainingMemory.bytes - plan.retained))
         try await write(
             trainer.result(recording: record), to: output, writing: writing, common: common, remarks: [],
             details: ["steps": JSON(trainer.step), "heldout_before": json(before), "heldout_after": json(after)])
     }
 
+    /// The schedule with the best of some rates.
+    private func sweep(_ options: TrainingOptions, _ source: any BatchSource) throws -> LearningRateSchedule {
+        let rates = LearningRateSweep.factors.map { options.schedule.peak * $0 }
+        say(
+            "Trying \(rates.count) learning rates, \(training.lrSweepSteps) steps each, on the loss of the batches after:"
+        )
+        let trials = try LearningRateSweep.run(
+            student, teacher: teacher, options, source, steps: training.lrSweepSteps, rates: rates
+        ) { trial in
+            if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
+            say("  \(numberText(trial.rate)): \(trial.loss.isFinite ? fixedText(trial.loss, digits: 4) : "diverges")")
+        }
+        guard let best = trials.min(by: { $0.loss < $1.loss }), best.loss.isFinite else {
+            throw CheckpointError(
+                .incompatible, message: "--lr-sweep: training diverges at every rate that was tried: give a lower --lr")
+        }
+        let isEdge = best.rate == rates.first || best.rate == rates.last
+        say(
+            "Taking \(numberText(best.rate))\(isEdge ? ", the last that was tried: a sweep around it may find better" : "")."
+        )
+        var schedule = options.schedule
+        schedule.peak = best.rate
+        schedule.minimum = training.minimumRate.map { min($0, best.rate) } ?? best.rate / 10
+        return schedule
+    }
+
     /// The held-out windows.
     func heldOut() throws -> HeldOut {
+        if training.heldout.isEmpty {
+            let held = try training.source({ try data.encoder(model, student.checkpoint) }, data).heldOut
+            return HeldOut(held, tokensAtOnce: plan.partTokens)
+        }
         var options = data.options
         options.tokenLimit = training.heldoutTokens
         return try HeldOut(
             DataSource.parse(training.heldout), length: training.length, options: options,
-            encoder: data.encoder(model, student), tokensAtOnce: training.partTokens)
+            encoder: data.encoder(model, student.checkpoint), tokensAtOnce: plan.partTokens)
     }
 
     /// All that decides the result: options, and models and text by their content.
@@ -173,16 +219,6 @@ struct TrainingSession {
         digest.add(ToolVersion.current)
         digest.add(JSON.object(identity).line)
         return digest.digest
-    }
-
-    /// Whether what layers keep for their gradients would not fit beside the weights.
-    private var needsCheckpoints: Bool {
-        let configuration = student.configuration
-        let inner = max(
-            configuration.inner ?? 0,
-            (configuration.mixture.map { $0.expertInner * student.topK + ($0.sharedInner ?? 0) }) ?? 0)
-        let perToken = configuration.layers * (8 * configuration.hidden + 4 * configuration.mixerValues + 3 * inner) * 4
-        return perToken * min(training.partTokens, training.batchTokens) > max(writing.memory.bytes, 1 << 30)
     }
 
     private var batchText: String {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Evaluation
+import Numerics
 import Safetensors
 import Transforms
 
@@ -32,6 +33,9 @@ func write(
         return
     }
     let verification = writing.verify ? check.map { OutputVerification($0(checkpoint)) } : nil
+    try verification?.checkMemory(checkpoint)
+    try loss?.checkMemory(checkpoint)
+    MatrixMemory.trim()
     let made = checkpoint
     try await report(
         writing, common, remarks: remarks, warnings: checkpoint.warnings, document, verification: verification,

@@ -54,6 +54,30 @@ package enum ForwardOutputs {
         }
     }
 
+    /// What it takes of memory: all of the file's tensors are there at the end, twice while they are put into it.
+    package static func planner(
+        _ checkpoint: Checkpoint, _ batch: TokenBatch, topK: Int?, gradients: Bool, checkpoints: Bool, memory: Int,
+        threads: Int
+    ) throws -> MemoryPlanner {
+        let configuration = try DecoderConfiguration(checkpoint.description)
+        let parameters = gradients ? checkpoint.parameterCount : 0
+        var planner = MemoryPlanner(
+            memory: memory, threads: threads,
+            models: [
+                try ModelMemory(
+                    checkpoint, topK: topK,
+                    gradients
+                        ? .training(parameters: parameters, copies: 2, checkpoints: checkpoints) : .forward(slots: 0))
+            ], length: batch.length)
+        let experts = configuration.mixture?.experts ?? 0
+        planner.tokenExtra =
+            8 * ((configuration.layers + 1) * configuration.hidden + configuration.layers * experts)
+            + 12 * configuration.vocabulary
+        planner.tokens = batch.ids.count
+        planner.isExact = true
+        return planner
+    }
+
     /// Runs the model and gathers everything that the table above names.
     ///
     /// - Throws: `CheckpointError` for ids that are not in the vocabulary.

@@ -47,6 +47,28 @@ package struct TrainingDomain: Sendable {
     /// How many windows there are, at least one.
     package var windowCount: Int { max(narrow.count, wide.count) / length }
 
+    /// Takes the last windows out, so that they are not trained on, and gives them.
+    ///
+    /// - Parameters:
+    ///   - share: of all windows, at least one of them.
+    ///   - limit: tokens that are given at most; nil for all.
+    /// - Throws: `.usage` where no window would be left to train on.
+    package mutating func holdOut(_ share: Double, limit: Int?) throws -> DomainText {
+        let count = max(1, Int((share * Double(windowCount)).rounded()))
+        guard count < windowCount else {
+            throw CheckpointError(
+                .usage,
+                message:
+                    "\(escaped(name)) has \(windowCount) windows of \(length) tokens: too few to hold some of them out")
+        }
+        let first = windowCount - count
+        var ids: [Int32] = []
+        for window in first..<first + min(count, max(1, (limit ?? .max) / length)) { append(window, to: &ids) }
+        if wide.isEmpty { narrow.removeLast(narrow.count - first * length) }
+        if narrow.isEmpty { wide.removeLast(wide.count - first * length) }
+        return DomainText(name, length: length, ids: ids, summary: summary)
+    }
+
     /// Appends the tokens of a window, `[length]`.
     package func append(_ window: Int, to ids: inout [Int32]) {
         let range = window * length..<(window + 1) * length

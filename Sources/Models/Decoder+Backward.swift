@@ -60,7 +60,7 @@ extension Decoder {
             try Interruption.check()
             var layer = try decoderLayer(index)
             layer.perturbation = perturbation
-            let (output, kept, record) = layer.forward(
+            let (output, kept, record) = try layer.forward(
                 stream, shape, tape.rotary[index], .init(keeps: !checkpoints, watches: true), workers)
             if let record { tape.decisions.append((index, record.decision)) }
             tape.layers.append(kept ?? LayerTape(entering: stream))
@@ -118,11 +118,11 @@ extension Decoder {
             layer.perturbation = tape.perturbation
             var kept = tape.layers[index]
             if tape.isCheckpointed {
-                let again = layer.forward(
+                let again = try layer.forward(
                     kept.entering, tape.shape, tape.rotary[index], .init(keeps: true), workers)
                 if let whole = again.tape { kept = whole }
             }
-            stream = layer.backward(
+            stream = try layer.backward(
                 stream, kept, tape.shape, tape.rotary[index], auxiliary: auxiliary[index],
                 endsAtRouter: endsAtRouter && index == lowestTrained, workers)
             if let other = streams[index] { ctransformer_add_scaled(stream.values, other.values, 1, stream.count) }

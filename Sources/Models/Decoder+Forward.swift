@@ -61,7 +61,7 @@ extension Decoder {
             try Interruption.check()
             try observer?.enters(index, stream)
             let layer = try decoderLayer(index)
-            let (output, _, record) = layer.forward(
+            let (output, _, record) = try layer.forward(
                 stream, shape, rotary[index],
                 .init(state: state?.layers[index], gating: gating, watches: observer != nil), workers)
             if let record { try observer?.routed(record) }

@@ -5,14 +5,16 @@ import Safetensors
 
 /// A checkpoint's model, ready to compute: token ids in, hidden states and logits out.
 ///
-/// Weights that fit are kept in F32; those of a larger model stay on disk in their own dtype and are converted a layer
-/// at a time in each pass.
+/// Weights that fit are kept in F32; those of a larger model stay on disk in their own dtype and are converted in each
+/// pass, a layer at a time or a block of rows at a time.
 package final class Decoder {
     package let checkpoint: Checkpoint
     package let configuration: DecoderConfiguration
     package let workers: Workers
+    /// Where the weights are.
+    package let placement: WeightPlacement
     /// Whether layers are read anew in each pass.
-    package let isStreamed: Bool
+    package var isStreamed: Bool { placement.weights != .resident }
     /// Experts that a token is routed to; the configuration's unless another was asked for.
     package let topK: Int
 
@@ -33,10 +35,16 @@ package final class Decoder {
     /// Opens the model.
     ///
     /// - Parameters:
+    ///   - placement: where the weights are; nil for in memory, but for those that are more than `memory`.
     ///   - memory: bytes that the weights may take; nil for as many as they need.
     ///   - topK: experts that a token is routed to, if not as the configuration says.
     /// - Throws: `CheckpointError` for a configuration that gives no model, and families or parts that are not computed.
-    package init(_ checkpoint: Checkpoint, workers: Workers, memory: Int? = nil, topK: Int? = nil) throws {
+    package init(
+        _ checkpoint: Checkpoint, workers: Workers, placement: WeightPlacement? = nil, memory: Int? = nil,
+        topK: Int? = nil
+    )
+        throws
+    {
         useSingleThreadedBLAS()
         try checkpoint.checkComputable()
         self.checkpoint = checkpoint
@@ -60,9 +68,10 @@ package final class Decoder {
         } else {
             rule = nil
         }
-        loader = ParameterLoader(checkpoint)
-        let parameters = checkpoint.parameterCount
-        isStreamed = memory.map { parameters * 4 > $0 } ?? false
+        let fits = memory.map { checkpoint.parameterCount <= $0 / 4 } ?? true
+        let placement = placement ?? WeightPlacement(weights: fits ? .resident : .layers)
+        self.placement = placement
+        loader = ParameterLoader(checkpoint, placement)
         finalNorm = try loader.norm(.finalNorm, bias: .finalNormBias)
         layers = [LayerParameters?](repeating: nil, count: configuration.layers)
         // A layer at a time is made and let go of: its memory serves the next.
@@ -71,15 +80,6 @@ package final class Decoder {
         let embedding = try loader.linear([(.embedding, nil)], nil)
         self.embedding = embedding
         head = try loader.has(.head) ? loader.linear([(.head, .headBias)], nil) : nil
-    }
-
-    /// Bytes that the weights of the largest layer take in F32: what streaming needs besides activations.
-    package var largestLayer: Int {
-        var sizes = [Int](repeating: 0, count: configuration.layers)
-        for (role, tensor) in checkpoint.table {
-            if let layer = role.layer, layer < sizes.count { sizes[layer] += tensor.rows * tensor.columns * 4 }
-        }
-        return sizes.max() ?? 0
     }
 
     /// A layer's weights: kept, or read for this use.
@@ -124,9 +124,9 @@ package final class Decoder {
                 message: "token id \(id) is not in the model's vocabulary of \(configuration.vocabulary)")
         }
         let stream = Matrix(rows: ids.count, columns: configuration.hidden)
-        if let embedding {
+        if let embedding = embedding?.resident {
             for (row, id) in ids.enumerated() {
-                stream.row(row).update(from: embedding.weight.row(Int(id)), count: stream.columns)
+                stream.row(row).update(from: embedding.row(Int(id)), count: stream.columns)
             }
         } else {
             // Of an embedding on disk only the rows that occur are read.
@@ -153,8 +153,8 @@ package final class Decoder {
 
     /// The rows of the head that give the logits of some tokens of the vocabulary, with their bias.
     private func headBlock(_ rows: Range<Int>) throws -> (weight: MatrixSpan, bias: Matrix?, owner: Matrix) {
-        if let linear = residentHead {
-            return (linear.weight.span(rows: rows), linear.bias, linear.weight)
+        if let linear = residentHead, let weight = linear.resident {
+            return (weight.span(rows: rows), linear.bias, weight)
         }
         let role = loader.has(.head) ? Role(.head) : Role(.embedding)
         let block = Matrix(rows: rows.count, columns: configuration.hidden)
@@ -166,8 +166,7 @@ package final class Decoder {
     /// Logits of normalised hidden states, `[rows, vocabulary]`.
     package func logits(_ states: MatrixSpan) throws -> Matrix {
         let result = Matrix(rows: states.rows, columns: configuration.vocabulary)
-        // A head on disk comes in blocks of 64 MiB.
-        let size = isStreamed ? max(1, (16 << 20) / max(configuration.hidden, 1)) : configuration.vocabulary
+        let size = isStreamed ? headRows : configuration.vocabulary
         var first = 0
         while first < configuration.vocabulary {
             let rows = first..<min(configuration.vocabulary, first + size)
@@ -198,13 +197,12 @@ package final class Decoder {
     /// `result = slopes W`, and the head's own gradient.
     func headProduct(_ slopes: Matrix, states: MatrixSpan, into result: MatrixSpan) throws {
         if let linear = residentHead {
-            linear.backward(slopes.span, input: states, into: result, workers)
+            try linear.backward(slopes.span, input: states, into: result, workers)
             return
         }
         var first = 0
-        let size = max(1, (16 << 20) / max(configuration.hidden, 1))
         while first < configuration.vocabulary {
-            let rows = first..<min(configuration.vocabulary, first + size)
+            let rows = first..<min(configuration.vocabulary, first + headRows)
             let (weight, _, owner) = try headBlock(rows)
             withExtendedLifetime(owner) {
                 workers.multiply(
@@ -223,8 +221,11 @@ package final class Decoder {
         }
     }
 
-    /// How many rows of logits are made at a time: 64 MiB of them.
-    package var logitRows: Int { min(max(16, (16 << 20) / max(configuration.vocabulary, 1)), 4096) }
+    /// How many rows of logits are made at a time.
+    package var logitRows: Int { placement.logitRows(vocabulary: configuration.vocabulary) }
+
+    /// How many rows of a head on disk are in memory at a time.
+    private var headRows: Int { placement.blockRows(columns: configuration.hidden) }
 
     /// The final norm.
     package func normalized(_ stream: Matrix) -> Matrix {

@@ -33,13 +33,13 @@ extension DecoderLayer {
     func besideForward(
         _ beside: DenseBeside, _ layer: MixtureLayer, _ input: Matrix, _ stream: Matrix, _ wishes: Wishes,
         _ tape: LayerTape?, _ workers: Workers
-    ) -> (output: Matrix, record: MixtureRecord?) {
-        let dense = FeedForward(network: beside.network, activation: configuration.activation).forward(
+    ) throws -> (output: Matrix, record: MixtureRecord?) {
+        let dense = try FeedForward(network: beside.network, activation: configuration.activation).forward(
             input, keeps: wishes.keeps, workers)
         let norms = beside.norms.map { normalization($0) }
         let statistics = norms.map { $0.statistics(rows: stream.rows) }
         let output = norms[0].forward(dense.output, statistics: statistics[0], workers)
-        let routed = layer.forward(
+        let routed = try layer.forward(
             norms[1].forward(stream, statistics: statistics[1], workers), stream: stream, gating: wishes.gating,
             keeps: wishes.keeps, watches: wishes.watches, workers)
         let added = norms[2].forward(routed.output, statistics: statistics[2], workers)
@@ -58,16 +58,16 @@ extension DecoderLayer {
     func besideBackward(
         _ beside: DenseBeside, _ layer: MixtureLayer, _ slope: Matrix, _ input: Matrix, _ tape: LayerTape,
         _ streamSlope: Matrix, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
-    ) -> Matrix {
+    ) throws -> Matrix {
         guard let kept = tape.beside, let mixture = tape.mixture, let stream = tape.middle else { return slope }
-        let expertsSlope = layer.backward(
+        let expertsSlope = try layer.backward(
             through(beside.expertsNorm, kept.experts, kept.expertsStatistics, slope, workers), mixture,
             streamSlope: streamSlope, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
         let result = Matrix(rows: slope.rows, columns: slope.columns)
         if endsAtRouter { return result }
         add(expertsSlope, through: beside.beforeExperts, stream, kept.beforeStatistics, to: streamSlope, workers)
         guard let network = kept.network else { return result }
-        FeedForward(network: beside.network, activation: configuration.activation).backward(
+        try FeedForward(network: beside.network, activation: configuration.activation).backward(
             through(beside.denseNorm, kept.dense, kept.denseStatistics, slope, workers), input: input, network,
             into: result, workers)
         return result

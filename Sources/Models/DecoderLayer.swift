@@ -50,9 +50,9 @@ struct DecoderLayer {
     /// - Returns: the stream that leaves, and what was wished for.
     func forward(
         _ stream: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, _ wishes: Wishes, _ workers: Workers
-    ) -> (output: Matrix, tape: LayerTape?, record: MixtureRecord?) {
+    ) throws -> (output: Matrix, tape: LayerTape?, record: MixtureRecord?) {
         let tape = wishes.keeps ? LayerTape(entering: stream) : nil
-        let mixed = mix(stream, MixerPass(shape: shape, rotary: rotary), wishes, tape, workers)
+        let mixed = try mix(stream, MixerPass(shape: shape, rotary: rotary), wishes, tape, workers)
         guard let feedForward = parameters.feedForward else { return (mixed.middle, tape, nil) }
         // Of what the mixer left, or beside it of what the mixer saw.
         var input = configuration.isParallel ? mixed.input : mixed.middle
@@ -66,17 +66,17 @@ struct DecoderLayer {
         var added = input
         switch feedForward {
         case .dense(let network):
-            let result = FeedForward(network: network, activation: configuration.activation).forward(
+            let result = try FeedForward(network: network, activation: configuration.activation).forward(
                 input, keeps: wishes.keeps, workers)
             tape?.network = result.tape
             added = result.output
         case .mixture(let mixture):
             guard let layer = mixtureLayer(mixture) else { break }
             if let beside = mixture.beside {
-                (added, record) = besideForward(beside, layer, input, mixed.middle, wishes, tape, workers)
+                (added, record) = try besideForward(beside, layer, input, mixed.middle, wishes, tape, workers)
                 break
             }
-            let result = layer.forward(
+            let result = try layer.forward(
                 input, gating: wishes.gating, keeps: wishes.keeps, watches: wishes.watches, workers)
             tape?.mixture = result.tape
             record = result.record
@@ -101,7 +101,7 @@ struct DecoderLayer {
     /// What the mixer sees, and the stream with what it adds.
     private func mix(
         _ stream: Matrix, _ pass: MixerPass, _ wishes: Wishes, _ tape: LayerTape?, _ workers: Workers
-    ) -> (input: Matrix, middle: Matrix) {
+    ) throws -> (input: Matrix, middle: Matrix) {
         tape?.middle = stream
         guard let mixer = parameters.mixer(configuration) else { return (stream, stream) }
         var input = stream
@@ -110,7 +110,7 @@ struct DecoderLayer {
             tape?.attentionStatistics = wishes.keeps ? norm.statistics(rows: stream.rows) : nil
             input = norm.forward(stream, statistics: tape?.attentionStatistics, workers)
         }
-        let mixed = mixer.forward(input, pass, state: wishes.state, keeps: wishes.keeps, workers)
+        let mixed = try mixer.forward(input, pass, state: wishes.state, keeps: wishes.keeps, workers)
         tape?.mixer = mixed.tape
         var added = mixed.output
         if let weights = parameters.attentionOutputNorm {
@@ -154,13 +154,13 @@ struct DecoderLayer {
     func backward(
         _ output: Matrix, _ tape: LayerTape, _ shape: SequenceShape, _ rotary: RotaryTable, auxiliary: Matrix?,
         endsAtRouter: Bool, _ workers: Workers
-    ) -> Matrix {
+    ) throws -> Matrix {
         guard let middle = tape.middle else { return output }
         let output = parameters.scale == nil ? output : scale(output.copy())
         let middleSlope = output.copy()
         var beside: Matrix?
         if let feedForward = parameters.feedForward, let input = tape.feedForwardInput {
-            let inputSlope = networkBackward(
+            let inputSlope = try networkBackward(
                 feedForward, output, input, tape, middleSlope, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers
             )
             if endsAtRouter { return output }
@@ -180,7 +180,7 @@ struct DecoderLayer {
             slope = through(weights, given, statistics, slope, workers)
         }
         let inputSlope = Matrix(rows: output.rows, columns: output.columns)
-        mixer.backward(slope, mixed, MixerPass(shape: shape, rotary: rotary), into: inputSlope, workers)
+        try mixer.backward(slope, mixed, MixerPass(shape: shape, rotary: rotary), into: inputSlope, workers)
         if let beside { ctransformer_add_scaled(inputSlope.values, beside.values, 1, beside.count) }
         add(
             inputSlope, through: parameters.attentionNorm, tape.entering, tape.attentionStatistics, to: middleSlope,
@@ -194,7 +194,7 @@ struct DecoderLayer {
     private func networkBackward(
         _ feedForward: FeedForwardParameters, _ output: Matrix, _ input: Matrix, _ tape: LayerTape,
         _ middleSlope: Matrix, auxiliary: Matrix?, endsAtRouter: Bool, _ workers: Workers
-    ) -> Matrix {
+    ) throws -> Matrix {
         var slope = scaled(output, workers)
         if let weights = parameters.feedForwardOutputNorm, let given = tape.feedForwardOutput,
             let statistics = tape.feedForwardOutputStatistics
@@ -205,17 +205,17 @@ struct DecoderLayer {
         case .dense(let network):
             let result = Matrix(rows: output.rows, columns: output.columns)
             guard let kept = tape.network else { return result }
-            FeedForward(network: network, activation: configuration.activation).backward(
+            try FeedForward(network: network, activation: configuration.activation).backward(
                 slope, input: input, kept, into: result, workers)
             return result
         case .mixture(let mixture):
             guard let kept = tape.mixture, let layer = mixtureLayer(mixture) else { return slope }
             if let beside = mixture.beside {
-                return besideBackward(
+                return try besideBackward(
                     beside, layer, slope, input, tape, middleSlope, auxiliary: auxiliary, endsAtRouter: endsAtRouter,
                     workers)
             }
-            return layer.backward(slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
+            return try layer.backward(slope, kept, auxiliary: auxiliary, endsAtRouter: endsAtRouter, workers)
         }
     }
 

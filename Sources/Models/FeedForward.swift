@@ -67,25 +67,25 @@ struct FeedForward {
 
     private static let rowsPerPiece = 32
 
-    func forward(_ input: Matrix, keeps: Bool, _ workers: Workers) -> (output: Matrix, tape: NetworkTape?) {
-        let gateUp = network.gateUp.forward(input, workers)
+    func forward(_ input: Matrix, keeps: Bool, _ workers: Workers) throws -> (output: Matrix, tape: NetworkTape?) {
+        let gateUp = try network.gateUp.forward(input, workers)
         let activated = Matrix(rows: input.rows, columns: network.inner)
         workers.forEachRange(of: input.rows, size: Self.rowsPerPiece) { rows in
             activation.forward(gateUp.span(rows: rows), into: activated.span(rows: rows))
         }
-        let output = network.down.forward(activated, workers)
+        let output = try network.down.forward(activated, workers)
         return (output, keeps ? NetworkTape(gateUp: gateUp, activated: activated) : nil)
     }
 
     /// The gradient of the input, in or with `beta` 1 added to `target`; the tape's memory is used up.
     func backward(
         _ output: Matrix, input: Matrix, _ tape: NetworkTape, into target: Matrix, beta: Float = 0, _ workers: Workers
-    ) {
+    ) throws {
         let slope = Matrix(rows: output.rows, columns: network.inner)
-        network.down.backward(output.span, input: tape.activated.span, into: slope.span, workers)
+        try network.down.backward(output.span, input: tape.activated.span, into: slope.span, workers)
         workers.forEachRange(of: output.rows, size: Self.rowsPerPiece) { rows in
             activation.backward(tape.gateUp.span(rows: rows), slope.span(rows: rows))
         }
-        network.gateUp.backward(tape.gateUp.span, input: input.span, into: target.span, beta: beta, workers)
+        try network.gateUp.backward(tape.gateUp.span, input: input.span, into: target.span, beta: beta, workers)
     }
 }

@@ -50,11 +50,11 @@ extension SelfAttention {
     func latent(
         _ projections: LatentProjections, _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable,
         cache: LayerCache?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: AttentionTape?) {
+    ) throws -> (output: Matrix, tape: AttentionTape?) {
         guard let sizes = configuration.latent else { return (input, nil) }
         let rows = input.rows
         let heads = configuration.heads
-        var query = projections.query.forward(input, workers)
+        var query = try projections.query.forward(input, workers)
         var queryDown: Matrix?
         var queryNormal: Matrix?
         var queryStatistics: Matrix?
@@ -63,15 +63,15 @@ extension SelfAttention {
             queryStatistics = keeps ? norm.statistics(rows: rows) : nil
             let normal = norm.forward(query, statistics: queryStatistics, workers)
             (queryDown, queryNormal) = (query, normal)
-            query = projection.forward(normal, workers)
+            query = try projection.forward(normal, workers)
         }
-        let down = projections.keyValueDown.forward(input, workers)
+        let down = try projections.keyValueDown.forward(input, workers)
         let norm = Normalization(weights: projections.keyValueNorm, norm: Self.lowRankNorm)
         let statistics = norm.statistics(rows: rows)
         let normal = Matrix(rows: rows, columns: sizes.keyValueRank)
         norm.forward(
             down.span(columns: 0..<sizes.keyValueRank), into: normal.span, statistics: statistics, workers)
-        let up = projections.keyValueUp.forward(normal, workers)
+        let up = try projections.keyValueUp.forward(normal, workers)
         let key = Matrix(rows: rows, columns: heads * configuration.keyDimension)
         let rotatedKeys = Matrix(rows: rows, columns: sizes.rotated)
         workers.forEachRange(of: rows, size: 64) { range in
@@ -110,7 +110,7 @@ extension SelfAttention {
                 keyHeads(query), keyHeads(key), valueHeads(up, plain: sizes.plain), into: valueHeads(context),
                 logsums: logsums, workers)
         }
-        let output = parameters.output.forward(context, workers)
+        let output = try parameters.output.forward(context, workers)
         guard let logsums else { return (output, nil) }
         let tape = AttentionTape(
             input: input, query: query, key: key, value: up, context: context, logsums: logsums)
@@ -125,7 +125,7 @@ extension SelfAttention {
     func latentBackward(
         _ projections: LatentProjections, _ context: Matrix, _ tape: AttentionTape, _ shape: SequenceShape,
         _ rotary: RotaryTable, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let sizes = configuration.latent, let latent = tape.latent else { return }
         let rows = context.rows
         let heads = configuration.heads
@@ -154,21 +154,21 @@ extension SelfAttention {
             }
         }
         let normal = Matrix(rows: rows, columns: sizes.keyValueRank)
-        projections.keyValueUp.backward(up.span, input: latent.normal.span, into: normal.span, workers)
+        try projections.keyValueUp.backward(up.span, input: latent.normal.span, into: normal.span, workers)
         Normalization(weights: projections.keyValueNorm, norm: Self.lowRankNorm).backward(
             latent.down.span(columns: 0..<sizes.keyValueRank), statistics: latent.statistics, dy: normal.span,
             into: down.span(columns: 0..<sizes.keyValueRank), workers)
-        projections.keyValueDown.backward(down.span, input: tape.input.span, into: target.span, workers)
+        try projections.keyValueDown.backward(down.span, input: tape.input.span, into: target.span, workers)
         guard let (weights, projection) = projections.queryUp, let queryDown = latent.queryDown,
             let queryNormal = latent.queryNormal, let statistics = latent.queryStatistics
         else {
-            projections.query.backward(query.span, input: tape.input.span, into: target.span, beta: 1, workers)
+            try projections.query.backward(query.span, input: tape.input.span, into: target.span, beta: 1, workers)
             return
         }
         let gradient = Matrix(rows: rows, columns: queryNormal.columns)
-        projection.backward(query.span, input: queryNormal.span, into: gradient.span, workers)
+        try projection.backward(query.span, input: queryNormal.span, into: gradient.span, workers)
         Normalization(weights: weights, norm: Self.lowRankNorm).backward(
             queryDown.span, statistics: statistics, dy: gradient.span, into: gradient.span, replaces: true, workers)
-        projections.query.backward(gradient.span, input: tape.input.span, into: target.span, beta: 1, workers)
+        try projections.query.backward(gradient.span, input: tape.input.span, into: target.span, beta: 1, workers)
     }
 }

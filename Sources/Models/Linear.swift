@@ -11,8 +11,20 @@ package final class Linear {
         package let rows: Range<Int>
     }
 
-    /// `[out, in]`
-    package let weight: Matrix
+    /// Rows of a matrix that stays on disk, in F32.
+    struct Source {
+        let rows: Int
+        let columns: Int
+        /// How many of them are in memory at a time.
+        let rowsPerBlock: Int
+        let read: (_ rows: Range<Int>, _ target: UnsafeMutablePointer<Float>) throws -> Void
+    }
+
+    /// `[out, in]`; nil where it stays on disk, and is read a block of rows at a time wherever it is multiplied.
+    package private(set) var resident: Matrix?
+    private let source: Source?
+    package let outputs: Int
+    package let inputs: Int
     /// `[1, out]`
     package let bias: Matrix?
     package let parts: [Part]
@@ -21,23 +33,59 @@ package final class Linear {
     package var biasGradient: Matrix?
 
     package init(weight: Matrix, bias: Matrix?, parts: [Part]) {
-        self.weight = weight
+        resident = weight
+        source = nil
+        (outputs, inputs) = (weight.rows, weight.columns)
         self.bias = bias
         self.parts = parts
     }
 
-    package var outputs: Int { weight.rows }
-    package var inputs: Int { weight.columns }
+    init(_ source: Source, bias: Matrix?, parts: [Part]) {
+        resident = nil
+        self.source = source
+        (outputs, inputs) = (source.rows, source.columns)
+        self.bias = bias
+        self.parts = parts
+    }
+
+    /// `[out, in]`, in memory from now on.
+    ///
+    /// - Throws: `CheckpointError` where it cannot be read.
+    package func loaded() throws -> Matrix {
+        if let resident { return resident }
+        let weight = Matrix(rows: outputs, columns: inputs)
+        try source?.read(0..<outputs, weight.values)
+        resident = weight
+        return weight
+    }
+
+    /// Calls `body` with the matrix, or with blocks of its rows one after the other where it stays on disk.
+    func forEachBlock(_ body: (_ rows: Range<Int>, _ weight: MatrixSpan) -> Void) throws {
+        if let resident { return body(0..<outputs, resident.span) }
+        guard let source else { return }
+        var first = 0
+        while first < outputs {
+            let rows = first..<min(outputs, first + source.rowsPerBlock)
+            let block = Matrix(rows: rows.count, columns: inputs)
+            try source.read(rows, block.values)
+            withExtendedLifetime(block) { body(rows, block.span) }
+            first = rows.upperBound
+        }
+    }
 
     /// `[tokens, in]` to `[tokens, out]`.
-    func forward(_ input: Matrix, _ workers: Workers) -> Matrix {
+    func forward(_ input: Matrix, _ workers: Workers) throws -> Matrix {
         let output = Matrix(rows: input.rows, columns: outputs)
-        forward(input.span, into: output.span, workers)
+        try forward(input.span, into: output.span, workers)
         return output
     }
 
-    func forward(_ input: MatrixSpan, into output: MatrixSpan, _ workers: Workers) {
-        workers.multiply(input, weight.span, .second, into: output)
+    func forward(_ input: MatrixSpan, into output: MatrixSpan, _ workers: Workers) throws {
+        try forEachBlock { rows, weight in
+            let columns = MatrixSpan(
+                output.values + rows.lowerBound, rows: output.rows, columns: rows.count, stride: output.stride)
+            workers.multiply(input, weight, .second, into: columns)
+        }
         addBias(to: output, workers)
     }
 
@@ -57,10 +105,19 @@ package final class Linear {
     ///   - target: where the gradient of the input goes, `[tokens, in]`; added to it with `beta` 1.
     func backward(
         _ output: MatrixSpan, input: MatrixSpan, into target: MatrixSpan?, beta: Float = 0, _ workers: Workers
-    ) {
+    ) throws {
         if let gradient { workers.multiply(output, input, .first, into: gradient.span, beta: 1) }
         if let biasGradient { addColumnSums(of: output, to: biasGradient.values) }
-        if let target { workers.multiply(output, weight.span, .none, into: target, beta: beta) }
+        if let target { try inputGradient(output, into: target, beta: beta, workers) }
+    }
+
+    /// `target = output W + beta * target`
+    func inputGradient(_ output: MatrixSpan, into target: MatrixSpan, beta: Float = 0, _ workers: Workers) throws {
+        try forEachBlock { rows, weight in
+            let columns = MatrixSpan(
+                output.values + rows.lowerBound, rows: output.rows, columns: rows.count, stride: output.stride)
+            workers.multiply(columns, weight, .none, into: target, beta: rows.lowerBound == 0 ? beta : 1)
+        }
     }
 }
 

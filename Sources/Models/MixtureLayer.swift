@@ -69,11 +69,11 @@ struct MixtureLayer {
     ///   - watches: whether the record is wanted.
     func forward(
         _ input: Matrix, stream: Matrix? = nil, gating: (any Gating)?, keeps: Bool, watches: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: MixtureTape?, record: MixtureRecord?) {
+    ) throws -> (output: Matrix, tape: MixtureTape?, record: MixtureRecord?) {
         let normalized = stream.flatMap { self.normalized($0, workers) }
         let seen = normalized?.output ?? input
         let routerInput = perturbation?.input(layer, seen, workers) ?? normalized?.output
-        let logits = parameters.router.forward(routerInput ?? input, workers)
+        let logits = try parameters.router.forward(routerInput ?? input, workers)
         let correction = parameters.correction?.values
         let outcome: GatingOutcome
         if let perturbation {
@@ -90,15 +90,15 @@ struct MixtureLayer {
         var record: MixtureRecord?
         switch outcome {
         case .routed(let decision):
-            (output, tape, record) = routed(
+            (output, tape, record) = try routed(
                 decision, input, routerInput: routerInput, keeps: keeps, watches: watches, workers)
             if let stream, let statistics = normalized?.statistics { tape?.stream = (stream, statistics) }
         case .merged(let segments):
-            output = merged(segments, input, workers)
+            output = try merged(segments, input, workers)
         }
         if let shared = parameters.shared {
             // Not in one line with the record: without one the shared expert would not be computed at all.
-            let gate = addShared(shared, input, to: output, tape, workers)
+            let gate = try addShared(shared, input, to: output, tape, workers)
             record?.sharedGate = gate
         }
         return (output, tape, record)
@@ -140,19 +140,19 @@ struct MixtureLayer {
     private func routed(
         _ decision: RoutingDecision, _ input: Matrix, routerInput: Matrix?, keeps: Bool, watches: Bool,
         _ workers: Workers
-    ) -> (Matrix, MixtureTape?, MixtureRecord?) {
+    ) throws -> (Matrix, MixtureTape?, MixtureRecord?) {
         let slots = ExpertSlots(scaled(decision))
         let gathered = slots.gathered(input, workers)
         if gatesInput { slots.scale(gathered, workers) }
         let inner = parameters.experts.first?.inner ?? 0
         let gateUp = Matrix(rows: slots.count, columns: parameters.experts.first?.gateUp.outputs ?? 0)
-        apply(\.gateUp, slots, from: gathered, into: gateUp, workers)
+        try apply(\.gateUp, slots, from: gathered, into: gateUp, workers)
         let activated = Matrix(rows: slots.count, columns: inner)
         workers.forEachRange(of: slots.count, size: Self.rowsPerPiece) { rows in
             activation.forward(gateUp.span(rows: rows), into: activated.span(rows: rows))
         }
         let outputs = Matrix(rows: slots.count, columns: input.columns)
-        apply(\.down, slots, from: activated, into: outputs, workers)
+        try apply(\.down, slots, from: activated, into: outputs, workers)
         let output = Matrix(rows: input.rows, columns: input.columns)
         slots.combine(outputs, weighted: !gatesInput, into: output, replacing: true, workers)
         var tape: MixtureTape?
@@ -176,17 +176,20 @@ struct MixtureLayer {
     private func apply(
         _ projection: KeyPath<GatedNetwork, Linear>, _ slots: ExpertSlots, from input: Matrix, into output: Matrix,
         _ workers: Workers
-    ) {
-        var products: [MatrixProduct] = []
-        for (expert, network) in parameters.experts.enumerated() {
-            let rows = slots.slots(of: expert)
-            guard !rows.isEmpty else { continue }
-            products.append(
-                MatrixProduct(
-                    input.span(rows: rows), network[keyPath: projection].weight.span, .second,
-                    into: output.span(rows: rows)))
+    ) throws {
+        guard isResident(projection) else {
+            for (expert, network) in parameters.experts.enumerated() {
+                let rows = slots.slots(of: expert)
+                guard !rows.isEmpty else { continue }
+                try network[keyPath: projection].forward(
+                    input.span(rows: rows), into: output.span(rows: rows), workers)
+            }
+            return
         }
-        workers.multiply(products)
+        workers.multiply(
+            products(projection, slots) { rows, weight in
+                MatrixProduct(input.span(rows: rows), weight, .second, into: output.span(rows: rows))
+            })
         guard parameters.experts.contains(where: { $0[keyPath: projection].bias != nil }) else { return }
         workers.forEach(parameters.experts.count) { expert in
             guard let bias = parameters.experts[expert][keyPath: projection].bias else { return }
@@ -201,13 +204,13 @@ struct MixtureLayer {
     /// - Returns: the gate.
     private func addShared(
         _ shared: GatedNetwork, _ input: Matrix, to output: Matrix, _ tape: MixtureTape?, _ workers: Workers
-    ) -> Matrix? {
-        let (result, kept) = FeedForward(network: shared, activation: activation).forward(
+    ) throws -> Matrix? {
+        let (result, kept) = try FeedForward(network: shared, activation: activation).forward(
             input, keeps: tape != nil, workers)
         tape?.shared = kept
         var gate: Matrix?
         if let projection = parameters.sharedGate {
-            let values = projection.forward(input, workers)
+            let values = try projection.forward(input, workers)
             for i in 0..<values.count { values.values[i] = 1 / (1 + expf(-values.values[i])) }
             gate = values
             tape?.sharedGate = values
@@ -223,7 +226,7 @@ struct MixtureLayer {
     }
 
     /// Networks made of all experts' weights, one for each segment of tokens.
-    private func merged(_ segments: [MergedSegment], _ input: Matrix, _ workers: Workers) -> Matrix {
+    private func merged(_ segments: [MergedSegment], _ input: Matrix, _ workers: Workers) throws -> Matrix {
         let output = Matrix(zeros: input.rows, input.columns)
         for segment in segments where !segment.tokens.isEmpty {
             var weights = segment.weights.map { $0 * segment.scale }
@@ -231,29 +234,31 @@ struct MixtureLayer {
                 for expert in weights.indices { weights[expert] *= factors.values[expert] }
             }
             let network = GatedNetwork(
-                gateUp: mean(\.gateUp, segment.weights, workers),
-                down: mean(\.down, weights, workers))
+                gateUp: try mean(\.gateUp, segment.weights, workers),
+                down: try mean(\.down, weights, workers))
             let gateUp = Matrix(rows: segment.tokens.count, columns: network.gateUp.outputs)
-            network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
+            try network.gateUp.forward(input.span(rows: segment.tokens), into: gateUp.span, workers)
             let activated = Matrix(rows: segment.tokens.count, columns: network.inner)
             activation.forward(gateUp.span, into: activated.span)
-            network.down.forward(activated.span, into: output.span(rows: segment.tokens), workers)
+            try network.down.forward(activated.span, into: output.span(rows: segment.tokens), workers)
         }
         return output
     }
 
     /// The weighted sum of all experts' matrices.
-    private func mean(_ projection: KeyPath<GatedNetwork, Linear>, _ weights: [Float], _ workers: Workers) -> Linear {
+    private func mean(_ projection: KeyPath<GatedNetwork, Linear>, _ weights: [Float], _ workers: Workers) throws
+        -> Linear
+    {
         let first = parameters.experts[0][keyPath: projection]
-        let weight = Matrix(rows: first.outputs, columns: first.inputs)
+        let weight = Matrix(zeros: first.outputs, first.inputs)
         let bias = first.bias.map { Matrix(zeros: 1, $0.columns) }
-        workers.forEachRange(of: weight.rows, size: 32) { rows in
-            let count = rows.count * weight.columns
-            let target = weight.row(rows.lowerBound)
-            target.update(repeating: 0, count: count)
-            for (expert, factor) in weights.enumerated() where factor != 0 {
-                let source = parameters.experts[expert][keyPath: projection].weight.row(rows.lowerBound)
-                ctransformer_add_scaled(target, source, factor, count)
+        for (expert, factor) in weights.enumerated() where factor != 0 {
+            try parameters.experts[expert][keyPath: projection].forEachBlock { block, source in
+                workers.forEachRange(of: block.count, size: 32) { rows in
+                    ctransformer_add_scaled(
+                        weight.row(block.lowerBound + rows.lowerBound),
+                        source.values + rows.lowerBound * source.stride, factor, rows.count * weight.columns)
+                }
             }
         }
         for (expert, factor) in weights.enumerated() {
@@ -274,15 +279,12 @@ struct MixtureLayer {
     func backward(
         _ output: Matrix, _ tape: MixtureTape, streamSlope: Matrix? = nil, auxiliary: Matrix?, endsAtRouter: Bool,
         _ workers: Workers
-    ) -> Matrix {
+    ) throws -> Matrix {
         let slots = tape.slots
         let outputs = slots.gathered(output, workers)
         // What the loss says about each slot's activations, were its gate one.
         let slope = Matrix(rows: slots.count, columns: tape.activated.columns)
-        workers.multiply(
-            products(slots) { rows, network in
-                MatrixProduct(outputs.span(rows: rows), network.down.weight.span, .none, into: slope.span(rows: rows))
-            })
+        try inputGradients(\.down, slots, of: outputs, into: slope, workers)
         var gateSlopes = [Float](repeating: 0, count: slots.count)
         let downBiases = parameters.experts.map(\.down.bias)
         let trainsDown = parameters.experts.contains { $0.down.gradient != nil || $0.down.biasGradient != nil }
@@ -305,7 +307,7 @@ struct MixtureLayer {
         var entrySlopes = slots.slotOfEntry.map { gateSlopes[Int($0)] }
         if endsAtRouter, !gatesInput {
             let result = Matrix(rows: output.rows, columns: output.columns)
-            routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
+            try routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
             return result
         }
         if trainsDown { addExpertGradients(\.down, slots, outputs, input: tape.activated, workers) }
@@ -314,11 +316,7 @@ struct MixtureLayer {
         }
         if let gathered = tape.gathered { addExpertGradients(\.gateUp, slots, tape.gateUp, input: gathered, workers) }
         let inputs = Matrix(rows: slots.count, columns: output.columns)
-        workers.multiply(
-            products(slots) { rows, network in
-                MatrixProduct(
-                    tape.gateUp.span(rows: rows), network.gateUp.weight.span, .none, into: inputs.span(rows: rows))
-            })
+        try inputGradients(\.gateUp, slots, of: tape.gateUp, into: inputs, workers)
         if gatesInput {
             let slopes = slots.dots(inputs, with: tape.input, workers)
             entrySlopes = slots.slotOfEntry.map { slopes[Int($0)] }
@@ -326,9 +324,9 @@ struct MixtureLayer {
         }
         let result = Matrix(rows: output.rows, columns: output.columns)
         slots.combine(inputs, weighted: false, into: result, replacing: true, workers)
-        routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
+        try routerBackward(tape, entrySlopes, auxiliary, into: result, stream: streamSlope, workers)
         if let shared = parameters.shared, let kept = tape.shared {
-            sharedBackward(shared, kept, output, tape, into: result, workers)
+            try sharedBackward(shared, kept, output, tape, into: result, workers)
         }
         return result
     }
@@ -336,44 +334,73 @@ struct MixtureLayer {
     private func routerBackward(
         _ tape: MixtureTape, _ slopes: [Float], _ auxiliary: Matrix?, into result: Matrix, stream: Matrix?,
         _ workers: Workers
-    ) {
+    ) throws {
         let slopes = unscaled(slopes, tape.decision)
         guard let stream, let norm = routerNormalization, let kept = tape.stream else {
-            routerBackward(tape, slopes, auxiliary, into: result, workers)
+            try routerBackward(tape, slopes, auxiliary, into: result, workers)
             return
         }
         let slope = Matrix(zeros: stream.rows, stream.columns)
-        routerBackward(tape, slopes, auxiliary, into: slope, workers)
+        try routerBackward(tape, slopes, auxiliary, into: slope, workers)
         ctransformer_scale(slope.values, slope.values, streamScale(slope), slope.count)
         norm.backward(kept.input.span, statistics: kept.statistics, dy: slope.span, into: stream.span, workers)
     }
 
     private func routerBackward(
         _ tape: MixtureTape, _ slopes: [Float], _ auxiliary: Matrix?, into result: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let perturbation else {
             let logits = rule.backward(tape.decision, slopes, workers)
             if let auxiliary { ctransformer_add_scaled(logits.values, auxiliary.values, 1, logits.count) }
             let input = tape.routerInput ?? tape.input
-            parameters.router.backward(logits.span, input: input.span, into: result.span, beta: 1, workers)
+            try parameters.router.backward(logits.span, input: input.span, into: result.span, beta: 1, workers)
             return
         }
         let inputSlope = Matrix(zeros: result.rows, result.columns)
         let logits = perturbation.backward(
             layer, tape.decision, slopes, auxiliary: auxiliary, rule, inputSlope: inputSlope, workers)
         let input = tape.routerInput ?? tape.input
-        parameters.router.backward(logits.span, input: input.span, into: inputSlope.span, beta: 1, workers)
+        try parameters.router.backward(logits.span, input: input.span, into: inputSlope.span, beta: 1, workers)
         if tape.routerInput != nil { perturbation.inputBackward(layer, inputSlope, workers) }
         ctransformer_add_scaled(result.values, inputSlope.values, 1, result.count)
     }
 
+    /// Whether all experts' matrices are in memory, and are multiplied together.
+    private func isResident(_ projection: KeyPath<GatedNetwork, Linear>) -> Bool {
+        parameters.experts.allSatisfy { $0[keyPath: projection].resident != nil }
+    }
+
     private func products(
-        _ slots: ExpertSlots, _ make: (Range<Int>, GatedNetwork) -> MatrixProduct
+        _ projection: KeyPath<GatedNetwork, Linear>, _ slots: ExpertSlots,
+        _ make: (Range<Int>, MatrixSpan) -> MatrixProduct
     ) -> [MatrixProduct] {
         parameters.experts.indices.compactMap { expert in
             let rows = slots.slots(of: expert)
-            return rows.isEmpty ? nil : make(rows, parameters.experts[expert])
+            guard !rows.isEmpty, let weight = parameters.experts[expert][keyPath: projection].resident else {
+                return nil
+            }
+            return make(rows, weight.span)
         }
+    }
+
+    /// The gradients of the inputs of all experts' projections, each of its own slots.
+    private func inputGradients(
+        _ projection: KeyPath<GatedNetwork, Linear>, _ slots: ExpertSlots, of output: Matrix, into target: Matrix,
+        _ workers: Workers
+    ) throws {
+        guard isResident(projection) else {
+            for (expert, network) in parameters.experts.enumerated() {
+                let rows = slots.slots(of: expert)
+                guard !rows.isEmpty else { continue }
+                try network[keyPath: projection].inputGradient(
+                    output.span(rows: rows), into: target.span(rows: rows), workers)
+            }
+            return
+        }
+        workers.multiply(
+            products(projection, slots) { rows, weight in
+                MatrixProduct(output.span(rows: rows), weight, .none, into: target.span(rows: rows))
+            })
     }
 
     private func addExpertGradients(
@@ -398,10 +425,10 @@ struct MixtureLayer {
     private func sharedBackward(
         _ shared: GatedNetwork, _ kept: NetworkTape, _ output: Matrix, _ tape: MixtureTape, into result: Matrix,
         _ workers: Workers
-    ) {
+    ) throws {
         let network = FeedForward(network: shared, activation: activation)
         guard let projection = parameters.sharedGate, let gate = tape.sharedGate, let given = tape.sharedOutput else {
-            network.backward(output, input: tape.input, kept, into: result, beta: 1, workers)
+            try network.backward(output, input: tape.input, kept, into: result, beta: 1, workers)
             return
         }
         let scaled = Matrix(rows: output.rows, columns: output.columns)
@@ -414,7 +441,7 @@ struct MixtureLayer {
                     ctransformer_dot(output.row(row), given.row(row), output.columns) * value * (1 - value)
             }
         }
-        network.backward(scaled, input: tape.input, kept, into: result, beta: 1, workers)
-        projection.backward(slope.span, input: tape.input.span, into: result.span, beta: 1, workers)
+        try network.backward(scaled, input: tape.input, kept, into: result, beta: 1, workers)
+        try projection.backward(slope.span, input: tape.input.span, into: result.span, beta: 1, workers)
     }
 }

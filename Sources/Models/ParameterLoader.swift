@@ -9,9 +9,11 @@ final class ParameterLoader {
     var kept: [Role: AnyObject] = [:]
 
     private let evaluator = Evaluator(loaded: LoadedSources())
+    private let placement: WeightPlacement
 
-    init(_ checkpoint: Checkpoint) {
+    init(_ checkpoint: Checkpoint, _ placement: WeightPlacement) {
         self.checkpoint = checkpoint
+        self.placement = placement
     }
 
     func has(_ kind: Role.Kind, _ layer: Int? = nil, expert: Int? = nil) -> Bool {
@@ -27,7 +29,12 @@ final class ParameterLoader {
     }
 
     /// Evaluates rows of a tensor, as it would be read back from disk: rounded to its dtype.
-    private func read(_ tensor: LazyTensor, rows: Range<Int>, into target: UnsafeMutablePointer<Float>) throws {
+    ///
+    /// - Throws: `CheckpointError` of `.incompatible` for a value that is NaN or infinite: whatever is computed with it
+    ///   says nothing.
+    private func read(
+        _ tensor: LazyTensor, _ role: Role, rows: Range<Int>, into target: UnsafeMutablePointer<Float>
+    ) throws {
         // A block at a time: conversions of a whole matrix would need as much memory again.
         let rowsPerBlock = max(1, Evaluator.elementsPerBlock / max(tensor.columns, 1))
         var first = rows.lowerBound
@@ -38,20 +45,23 @@ final class ParameterLoader {
             try evaluator.withBytes(of: tensor, rows: block) { bytes, _ in
                 try widen(bytes, tensor.dtype, into: out)
             }
+            if let bad = firstNonfinite(UnsafeBufferPointer(out)) {
+                throw nonfinite(tensor, role, at: block.lowerBound * tensor.columns + bad, out[bad])
+            }
             first = block.upperBound
         }
     }
 
     /// Some rows of a matrix.
     func rows(_ role: Role, _ rows: Range<Int>, into target: UnsafeMutablePointer<Float>) throws {
-        try read(tensor(role), rows: rows, into: target)
+        try read(tensor(role), role, rows: rows, into: target)
     }
 
     /// A vector as `[1, n]`.
     func vector(_ role: Role) throws -> Matrix {
         let tensor = try tensor(role)
         let matrix = Matrix(rows: 1, columns: tensor.rows * tensor.columns)
-        try read(tensor, rows: 0..<tensor.rows, into: matrix.values)
+        try read(tensor, role, rows: 0..<tensor.rows, into: matrix.values)
         return matrix
     }
 
@@ -80,9 +90,15 @@ final class ParameterLoader {
         guard tensors.allSatisfy({ $0.columns == columns }) else {
             throw CheckpointError(.incompatible, message: "\(parts[0].role) and what goes with it differ in width")
         }
-        let weight = Matrix(rows: row, columns: columns)
-        for (part, tensor) in zip(parts, tensors) {
-            try read(tensor, rows: 0..<tensor.rows, into: weight.row(part.rows.lowerBound))
+        func readRows(_ rows: Range<Int>, _ target: UnsafeMutablePointer<Float>) throws {
+            for (part, tensor) in zip(parts, tensors) {
+                let own = part.rows.clamped(to: rows)
+                guard !own.isEmpty else { continue }
+                try read(
+                    tensor, part.role,
+                    rows: own.lowerBound - part.rows.lowerBound..<own.upperBound - part.rows.lowerBound,
+                    into: target + (own.lowerBound - rows.lowerBound) * columns)
+            }
         }
         var bias: Matrix?
         if parts.contains(where: { $0.biasRole != nil }) {
@@ -94,10 +110,18 @@ final class ParameterLoader {
                     throw CheckpointError(
                         .incompatible, message: "\(role) has \(tensor.rows) values, not \(part.rows.count)")
                 }
-                try read(tensor, rows: 0..<tensor.rows, into: vector.values + part.rows.lowerBound)
+                try read(tensor, role, rows: 0..<tensor.rows, into: vector.values + part.rows.lowerBound)
             }
             bias = vector
         }
+        if placement.weights == .rows, layer != nil, parts.first?.role.kind != .router {
+            return Linear(
+                Linear.Source(
+                    rows: row, columns: columns, rowsPerBlock: placement.blockRows(columns: columns), read: readRows),
+                bias: bias, parts: parts)
+        }
+        let weight = Matrix(rows: row, columns: columns)
+        try readRows(0..<row, weight.values)
         return Linear(weight: weight, bias: bias, parts: parts)
     }
 
@@ -133,7 +157,7 @@ final class ParameterLoader {
         } else {
             let tensor = try tensor(role)
             let matrix = Matrix(rows: tensor.rows, columns: tensor.columns)
-            try read(tensor, rows: 0..<tensor.rows, into: matrix.values)
+            try read(tensor, role, rows: 0..<tensor.rows, into: matrix.values)
             values = VectorWeights(role: role, values: matrix)
         }
         return ConvolutionWeights(values: values, biasWeights: try vectorIfThere(.mixerConvolutionBias, layer))

@@ -128,10 +128,10 @@ struct SelfAttention {
     }
 
     /// Queries, keys and values side by side; values are a copy of the keys where they share a projection.
-    private func project(_ projection: Linear, _ input: Matrix, _ workers: Workers) -> Matrix {
-        guard configuration.sharesKeys else { return projection.forward(input, workers) }
+    private func project(_ projection: Linear, _ input: Matrix, _ workers: Workers) throws -> Matrix {
+        guard configuration.sharesKeys else { return try projection.forward(input, workers) }
         let result = Matrix(rows: input.rows, columns: valueColumns.upperBound)
-        projection.forward(input.span, into: result.span(columns: 0..<keyColumns.upperBound), workers)
+        try projection.forward(input.span, into: result.span(columns: 0..<keyColumns.upperBound), workers)
         for row in 0..<result.rows {
             let values = result.row(row)
             (values + valueColumns.lowerBound).update(from: values + keyColumns.lowerBound, count: keyColumns.count)
@@ -141,9 +141,9 @@ struct SelfAttention {
 
     private func projectBackward(
         _ projection: Linear, _ gradient: Matrix, _ input: Matrix, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard configuration.sharesKeys else {
-            projection.backward(gradient.span, input: input.span, into: target.span, workers)
+            try projection.backward(gradient.span, input: input.span, into: target.span, workers)
             return
         }
         for row in 0..<gradient.rows {
@@ -151,7 +151,7 @@ struct SelfAttention {
             ctransformer_add_scaled(
                 slopes + keyColumns.lowerBound, slopes + valueColumns.lowerBound, 1, keyColumns.count)
         }
-        projection.backward(
+        try projection.backward(
             gradient.span(columns: 0..<keyColumns.upperBound), input: input.span, into: target.span, workers)
     }
 
@@ -171,20 +171,20 @@ struct SelfAttention {
     func forward(
         _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, cache: LayerCache?, keeps: Bool,
         _ workers: Workers
-    ) -> (output: Matrix, tape: AttentionTape?) {
+    ) throws -> (output: Matrix, tape: AttentionTape?) {
         switch parameters.projections {
         case .grouped(let projection):
-            return grouped(projection, input, shape, rotary, cache: cache, keeps: keeps, workers)
+            return try grouped(projection, input, shape, rotary, cache: cache, keeps: keeps, workers)
         case .latent(let projections):
-            return latent(projections, input, shape, rotary, cache: cache, keeps: keeps, workers)
+            return try latent(projections, input, shape, rotary, cache: cache, keeps: keeps, workers)
         }
     }
 
     private func grouped(
         _ projection: Linear, _ input: Matrix, _ shape: SequenceShape, _ rotary: RotaryTable, cache: LayerCache?,
         keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: AttentionTape?) {
-        let stacked = project(projection, input, workers)
+    ) throws -> (output: Matrix, tape: AttentionTape?) {
+        let stacked = try project(projection, input, workers)
         if configuration.normalizesAfterRotation { rotate(stacked, shape, rotary, sign: 1, workers) }
         let isNormalized = parameters.queryNorm != nil || parameters.keyNorm != nil || parameters.valueNorm != nil
         let raw = keeps && isNormalized ? stacked.copy() : nil
@@ -218,9 +218,9 @@ struct SelfAttention {
         let gate =
             configuration.gatesInsideQuery
             ? sigmoid(gates(in: stacked), workers)
-            : parameters.gate.map { sigmoid($0.forward(input, workers), workers) }
+            : try parameters.gate.map { sigmoid(try $0.forward(input, workers), workers) }
         let gated = gate.map { product($0, context, workers) }
-        let output = parameters.output.forward(gated ?? context, workers)
+        let output = try parameters.output.forward(gated ?? context, workers)
         guard let logsums else { return (output, nil) }
         let tape = AttentionTape(
             input: input, query: stacked, key: stacked, value: stacked, context: context, logsums: logsums)
@@ -328,21 +328,22 @@ struct SelfAttention {
     func backward(
         _ output: Matrix, _ tape: AttentionTape, _ shape: SequenceShape, _ rotary: RotaryTable, into target: Matrix,
         _ workers: Workers
-    ) {
+    ) throws {
         let context = Matrix(rows: output.rows, columns: tape.context.columns)
-        parameters.output.backward(output.span, input: (tape.gated ?? tape.context).span, into: context.span, workers)
+        try parameters.output.backward(
+            output.span, input: (tape.gated ?? tape.context).span, into: context.span, workers)
         switch parameters.projections {
         case .grouped(let projection):
-            groupedBackward(projection, context, tape, shape, rotary, into: target, workers)
+            try groupedBackward(projection, context, tape, shape, rotary, into: target, workers)
         case .latent(let projections):
-            latentBackward(projections, context, tape, shape, rotary, into: target, workers)
+            try latentBackward(projections, context, tape, shape, rotary, into: target, workers)
         }
     }
 
     private func groupedBackward(
         _ projection: Linear, _ context: Matrix, _ tape: AttentionTape, _ shape: SequenceShape, _ rotary: RotaryTable,
         into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         let stacked = tape.query
         let gateSlope = tape.gate.map { gateBackward($0, context, tape, workers) }
         let gradient = Matrix(zeros: stacked.rows, stacked.columns)
@@ -370,9 +371,9 @@ struct SelfAttention {
         }
         if configuration.normalizesAfterRotation { rotate(gradient, shape, rotary, sign: -1, workers) }
         if let gateSlope, configuration.gatesInsideQuery { putGates(gateSlope, in: gradient) }
-        projectBackward(projection, gradient, tape.input, into: target, workers)
+        try projectBackward(projection, gradient, tape.input, into: target, workers)
         if let gateSlope, let gate = parameters.gate {
-            gate.backward(gateSlope.span, input: tape.input.span, into: target.span, beta: 1, workers)
+            try gate.backward(gateSlope.span, input: tape.input.span, into: target.span, beta: 1, workers)
         }
     }
 }

@@ -27,17 +27,17 @@ extension Decoder {
         var lowest = configuration.layers
         let embedding = try ends(isTrained).embedding
         if let embedding {
-            prepare(embedding, isTrained, &result)
+            try prepare(embedding, isTrained, &result)
             if embedding.gradient != nil { lowest = 0 }
         }
         for index in 0..<configuration.layers {
             let before = result.count
             // Of a layer that is read for this, only what is trained is kept.
-            if !isStreamed || hasRole(in: index, isTrained) { prepare(try layer(index), isTrained, &result) }
+            if !isStreamed || hasRole(in: index, isTrained) { try prepare(try layer(index), isTrained, &result) }
             if result.count > before { lowest = min(lowest, index) }
         }
         prepare(finalNorm, isTrained, &result)
-        if let head = try ends(isTrained).head { prepare(head, isTrained, &result) }
+        if let head = try ends(isTrained).head { try prepare(head, isTrained, &result) }
         lowestTrained = lowest
         endsAtRouter =
             embedding?.gradient == nil
@@ -49,13 +49,15 @@ extension Decoder {
         checkpoint.table.keys.contains { $0.layer == layer && isTrained($0) }
     }
 
-    private func prepare(_ layer: LayerParameters, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+    private func prepare(
+        _ layer: LayerParameters, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]
+    ) throws {
         for norm in [layer.attentionNorm, layer.attentionOutputNorm] {
             if let norm { prepare(norm, isTrained, &result) }
         }
         for weights in layer.mixer?.weights ?? [] {
             switch weights {
-            case .linear(let linear): prepare(linear, isTrained, &result)
+            case .linear(let linear): try prepare(linear, isTrained, &result)
             case .norm(let norm): prepare(norm, isTrained, &result)
             case .vector(let vector): prepare(vector, isTrained, &result)
             }
@@ -64,16 +66,16 @@ extension Decoder {
             if let norm { prepare(norm, isTrained, &result) }
         }
         switch layer.feedForward {
-        case .dense(let network): prepare(network, isTrained, &result)
+        case .dense(let network): try prepare(network, isTrained, &result)
         case .mixture(let mixture):
-            prepare(mixture.router, isTrained, &result)
-            for expert in mixture.experts { prepare(expert, isTrained, &result) }
-            if let shared = mixture.shared { prepare(shared, isTrained, &result) }
-            if let gate = mixture.sharedGate { prepare(gate, isTrained, &result) }
+            try prepare(mixture.router, isTrained, &result)
+            for expert in mixture.experts { try prepare(expert, isTrained, &result) }
+            if let shared = mixture.shared { try prepare(shared, isTrained, &result) }
+            if let gate = mixture.sharedGate { try prepare(gate, isTrained, &result) }
             if let norm = mixture.routerNorm { prepare(norm, isTrained, &result) }
             if let scale = mixture.expertScale { prepare(scale, isTrained, &result) }
             if let beside = mixture.beside {
-                prepare(beside.network, isTrained, &result)
+                try prepare(beside.network, isTrained, &result)
                 for norm in beside.norms { prepare(norm, isTrained, &result) }
             }
         case nil: break
@@ -87,12 +89,14 @@ extension Decoder {
         keep(vector, vector.role, trains)
     }
 
-    private func prepare(_ network: GatedNetwork, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
-        prepare(network.gateUp, isTrained, &result)
-        prepare(network.down, isTrained, &result)
+    private func prepare(
+        _ network: GatedNetwork, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]
+    ) throws {
+        try prepare(network.gateUp, isTrained, &result)
+        try prepare(network.down, isTrained, &result)
     }
 
-    private func prepare(_ linear: Linear, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) {
+    private func prepare(_ linear: Linear, _ isTrained: (Role) -> Bool, _ result: inout [TrainedParameter]) throws {
         linear.gradient =
             linear.parts.contains { isTrained($0.role) } ? Matrix(zeros: linear.outputs, linear.inputs) : nil
         let trainsBias = linear.parts.contains { $0.biasRole.map(isTrained) ?? false }
@@ -102,7 +106,7 @@ extension Decoder {
             if let gradient = linear.gradient, isTrained(part.role) {
                 result.append(
                     TrainedParameter(
-                        role: part.role, isMatrix: true, values: Matrix(rows: part.rows, of: linear.weight),
+                        role: part.role, isMatrix: true, values: Matrix(rows: part.rows, of: try linear.loaded()),
                         gradient: Matrix(rows: part.rows, of: gradient)))
             }
             if let role = part.biasRole, let bias = linear.bias, let gradient = linear.biasGradient, isTrained(role) {

@@ -86,6 +86,8 @@ package enum MatrixMemory {
         var freeBytes = 0
         var usedBytes = 0
         var peakBytes = 0
+        /// What may be held in all, used or kept.
+        var limit = Int.max
         private let slack = 256 << 20
 
         /// Memory of a size that nobody uses now.
@@ -100,7 +102,9 @@ package enum MatrixMemory {
         /// What has to go so that little more is held than was ever in use, the largest pieces first.
         mutating func excess() -> [(capacity: Int, address: UInt)] {
             var result: [(capacity: Int, address: UInt)] = []
-            while freeBytes > slack, usedBytes + freeBytes > peakBytes, let capacity = free.keys.max() {
+            while (freeBytes > slack && usedBytes + freeBytes > peakBytes)
+                || (freeBytes > 0 && usedBytes + freeBytes > limit), let capacity = free.keys.max()
+            {
                 guard let address = free[capacity]?.popLast() else {
                     free[capacity] = nil
                     continue
@@ -115,6 +119,20 @@ package enum MatrixMemory {
 
     /// The bytes of all matrices, and the most they ever were.
     package static var usage: (current: Int, peak: Int) { state.withLock { ($0.usedBytes, $0.peakBytes) } }
+
+    /// Gives the memory of matrices that are gone back to the system.
+    package static func trim() {
+        let pieces = state.withLock { state in
+            let held = state.limit
+            state.limit = 0
+            defer { state.limit = held }
+            return state.excess()
+        }
+        for piece in pieces { release(piece.address, piece.capacity) }
+    }
+
+    /// Keeps no memory of matrices that are gone beyond this many bytes together with those that are there.
+    package static func limit(to bytes: Int) { state.withLock { $0.limit = bytes } }
 
     /// Sizes are rounded up to an eighth of a power of two, so that matrices of similar sizes share memory.
     private static func rounded(_ count: Int) -> Int {

@@ -6,7 +6,7 @@ Values are normal with standard deviation 0.02; they repeat after 4 Mi of them, 
 """
 import json, os, random, shutil, struct, sys
 
-H, I, L, HEADS, KV, V = 2048, 5632, 22, 32, 4, 32000
+H, I, L, HEADS, KV, V = 2048, 5632, int(os.environ.get("LAYERS", 22)), 32, 4, 32000
 out = sys.argv[1]
 os.makedirs(out, exist_ok=True)
 

@@ -34,7 +34,7 @@ import Testing
             try refuse(["upcycle", "-e", "2", dense, "-o", "out", "--dry-run"] + options, Self.gate, dtype)
         }
         try refuse(["evaluate", dense, "--data", text], Self.gate, dtype)
-        try refuse(["evaluate", dense, "--data", text, "--memory", "1MB"], Self.gate, dtype)
+        try refuse(["evaluate", dense, "--data", text, "--memory", "128MiB"], Self.gate, dtype)
         try refuse(["generate", dense, "--prompt", "a"], Self.gate, dtype)
         try refuse(
             ["finetune", dense, "--train", "all", "--data", text, "--steps", "1", "-o", "out"], Self.gate, dtype)

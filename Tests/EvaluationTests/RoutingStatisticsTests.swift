@@ -31,7 +31,7 @@ import Transforms
     func fileHasTheReferencesNumbers(_ name: String) throws {
         let (statistics, decoder) = try statistics(name)
         let path = folder.path + "/stats.safetensors"
-        try statistics.file(layerCount: decoder.configuration.layers).write(to: path)
+        try statistics.file(layerCount: decoder.configuration.layers, length: 64).write(to: path)
         let found = try SafetensorsFile(path: path)
         let expected = try SafetensorsFile(path: Fixtures.file("statistics/\(name).safetensors"))
         #expect(Set(found.header.tensors.map(\.name)) == Set(expected.header.tensors.map(\.name)))
@@ -66,7 +66,7 @@ import Transforms
     @Test func readerGivesWhatTransformsTake() throws {
         let (statistics, decoder) = try statistics("qwen2-moe")
         let path = folder.path + "/stats.safetensors"
-        try statistics.file(layerCount: decoder.configuration.layers).write(to: path)
+        try statistics.file(layerCount: decoder.configuration.layers, length: 64).write(to: path)
         let file = try ExpertStatisticsFile(path: path)
         #expect(file.domains == ["a", "b"])
         #expect(file.layers == [0, 1])

@@ -44,7 +44,7 @@ package struct FunctionCheck: Sendable {
     static let windows = 4
     static let length = 64
 
-    /// - Parameter memory: bytes that both models' weights may take together.
+    /// - Parameter memory: bytes of the process.
     package init(against original: Checkpoint, tolerance: Tolerance, memory: Int, threads: Int) {
         self.original = original
         self.tolerance = tolerance
@@ -56,8 +56,9 @@ package struct FunctionCheck: Sendable {
     ///   is not computed.
     package func run(_ made: Checkpoint) throws -> OutputComparison {
         let workers = Workers(threads: threads)
-        let a = try Decoder(original, workers: workers, memory: memory / 2)
-        let b = try Decoder(made, workers: workers, memory: memory / 2)
+        let plan = try planner(made).prepared()
+        let a = try Decoder(original, workers: workers, placement: plan.placements.first)
+        let b = try Decoder(made, workers: workers, placement: plan.placements.last)
         var comparison = OutputComparison()
         for window in 0..<Self.windows {
             try comparison.add(a, b, Self.batch(window, vocabulary: a.configuration.vocabulary))
@@ -72,6 +73,21 @@ package struct FunctionCheck: Sendable {
                     + "written")
         }
         return comparison
+    }
+
+    /// Refuses what the check has no memory for, before anything is made.
+    ///
+    /// - Throws: `.usage`, naming the least it takes; `.incompatible` for a model that is not computed.
+    package func checkMemory(_ made: Checkpoint) throws { _ = try planner(made).plan(advice: "leave out --verify") }
+
+    private func planner(_ made: Checkpoint) throws -> MemoryPlanner {
+        var planner = MemoryPlanner(
+            memory: memory, threads: threads,
+            models: [try ModelMemory(original, .forward(slots: 0)), try ModelMemory(made, .forward(slots: 0))],
+            length: Self.length)
+        planner.tokens = Self.length
+        planner.isExact = true
+        return planner
     }
 
     private func accepts(_ comparison: OutputComparison) -> Bool {

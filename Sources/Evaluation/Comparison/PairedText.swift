@@ -7,16 +7,17 @@ package struct PairedText {
     private let second: (name: String, encoder: TextEncoder)
     private let length: Int
     private let options: DataOptions
-
-    private static let tokensPerBatch = 2048
+    private let tokensAtOnce: Int
 
     package init(
-        _ a: Decoder, _ first: TextEncoder, _ b: Decoder, _ second: TextEncoder, length: Int, options: DataOptions
+        _ a: Decoder, _ first: TextEncoder, _ b: Decoder, _ second: TextEncoder, length: Int, options: DataOptions,
+        tokensAtOnce: Int
     ) {
         self.first = (a.checkpoint.name, first)
         self.second = (b.checkpoint.name, second)
         self.length = length
         self.options = options
+        self.tokensAtOnce = tokensAtOnce
     }
 
     /// Calls `body` with windows of a domain's tokens, some at a time.
@@ -30,7 +31,7 @@ package struct PairedText {
         if case .tokenizer = second.encoder.kind, case .tokenizer = first.encoder.kind {
             other = try WindowReader(source, length: length, options: options, encoder: second.encoder)
         }
-        let windowsPerBatch = max(Self.tokensPerBatch / length, 1)
+        let windowsPerBatch = max(tokensAtOnce / length, 1)
         while let windows = try reader.next(atMost: windowsPerBatch) {
             if let other, try other.next(atMost: windowsPerBatch)?.ids != windows.ids {
                 throw CheckpointError(

@@ -35,9 +35,10 @@ package struct Generator {
     package var ends: Set<Int32>
 
     /// A prompt is read in pieces of this length: its activations then take no more memory than those of a piece.
-    private static let piece = 512
+    private let piece: Int
 
-    package init(_ decoder: Decoder, sampling: Sampling, ends: Set<Int32> = []) {
+    package init(_ decoder: Decoder, sampling: Sampling, ends: Set<Int32> = [], tokensAtOnce: Int = 512) {
+        piece = max(tokensAtOnce, 1)
         self.decoder = decoder
         self.sampling = sampling
         self.ends = ends
@@ -60,7 +61,7 @@ package struct Generator {
         for step in 0..<max(maximum, 0) {
             var logits = Matrix(rows: 0, columns: 0)
             while !next.isEmpty {
-                let piece = Array(next.prefix(Self.piece))
+                let piece = Array(next.prefix(piece))
                 next = next.dropFirst(piece.count)
                 let states = try decoder.forward(TokenBatch(ids: piece, length: piece.count), state: state)
                 if next.isEmpty { logits = try decoder.logits(states.span(rows: piece.count - 1..<piece.count)) }

@@ -15,6 +15,8 @@ struct PromptStates {
     private let tokenizer: Tokenizer
     private let beginning: String
     private let encoder: TextEncoder
+    /// Tokens of a prompt that memory is planned for.
+    private static let longest = 256
 
     /// - Throws: `.incompatible` where there is no tokenizer.
     init(_ base: Checkpoint, workers: Workers, memory: Int) throws {
@@ -26,7 +28,11 @@ struct PromptStates {
         }
         self.tokenizer = tokenizer
         beginning = try Self.beginning(base)
-        decoder = try Decoder(base.converted(to: .bf16), workers: workers, memory: memory)
+        let rounded = try base.converted(to: .bf16)
+        let plan = try ComputeMemory.passes(
+            of: rounded, length: Self.longest, memory: memory, threads: workers.count
+        ).prepared()
+        decoder = try Decoder(rounded, workers: workers, placement: plan.placements.first)
     }
 
     var layers: Int { decoder.configuration.layers }

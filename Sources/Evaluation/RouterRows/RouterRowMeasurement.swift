@@ -33,7 +33,6 @@ package struct RouterRowMeasurement {
     package var progress: (_ stage: String) throws -> Void = { _ in }
 
     private static let length = 256
-    private static let tokensPerBatch = 4096
     private static let tokensPerDomain = 32_768
     private static let samples = 2048
 
@@ -65,6 +64,17 @@ package struct RouterRowMeasurement {
         case .domain(let data): return Rows(experts: try domainRows(data, merged))
         case .centroids(let data): return Rows(experts: try centroidRows(data, merged))
         }
+    }
+
+    /// The merge ready to compute with all experts taking part, and how many tokens go through it at once.
+    private func decoder(_ merged: Checkpoint) throws -> (decoder: Decoder, tokens: Int) {
+        let experts = try merged.description.size("experts")
+        var planner = try ComputeMemory.passes(
+            of: merged, length: length(merged), slots: experts, memory: memory, threads: workers.count)
+        // Samples of what routers see, in F32 and while a layer's are grouped in F64.
+        if case .centroids = measurement { planner.other += memory / 8 }
+        let plan = try planner.prepared()
+        return (try Decoder(merged, workers: workers, placement: plan.placements.first), plan.tokens)
     }
 
     private func layers(_ merged: Checkpoint) -> [Int] {
@@ -129,7 +139,7 @@ package struct RouterRowMeasurement {
         let experts = try merged.description.size("experts")
         try check(prompts, count: experts, "are merged")
         let encoding = try PromptEncoding(TextEncoder(for: merged, bytes: takesBytes))
-        let inputs = try RouterInputs(Decoder(merged, workers: workers, memory: memory))
+        let inputs = try RouterInputs(decoder(merged).decoder)
         /// The mean over all tokens of some prompts by layer; of embeddings, the same for all layers.
         func mean(_ texts: [String], expert: Int) throws -> [Int: [Double]] {
             let sums = InputSums()
@@ -165,9 +175,10 @@ package struct RouterRowMeasurement {
     // MARK: Text
 
     private func domainRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
-        try RouterInputs(Decoder(merged, workers: workers, memory: memory)).domainRows(
+        let (decoder, tokens) = try decoder(merged)
+        return try RouterInputs(decoder).domainRows(
             domainExperts(merged, "domain").ordered(DataSource.parse(data)), length: length(merged), options: limited,
-            encoder: TextEncoder(for: merged, bytes: takesBytes), tokensAtOnce: Self.tokensPerBatch,
+            encoder: TextEncoder(for: merged, bytes: takesBytes), tokensAtOnce: tokens,
             deviation: recipe.logitDeviation, progress: progress)
     }
 
@@ -181,18 +192,18 @@ package struct RouterRowMeasurement {
         let parsed = try DataSource.parse(data)
         let matched = try? domainExperts(merged, "centroids").ordered(parsed)
         let sources = matched ?? parsed
-        let decoder = try Decoder(merged, workers: workers, memory: memory)
+        let (decoder, tokens) = try decoder(merged)
         let inputs = try RouterInputs(decoder)
         let encoder = try TextEncoder(for: merged, bytes: takesBytes)
         let perToken = 4 * decoder.configuration.hidden * max(layers(merged).count, 1)
-        let kept = max(experts * 8, min(Self.samples, memory / 4 / perToken))
+        let kept = max(experts * 8, min(Self.samples, memory / 16 / perToken))
         let samples = InputSamples(every: max(1, (limited.tokenLimit ?? 0) * sources.count / kept))
         /// How many samples there are after each domain.
         var ends: [Int] = []
         for source in sources {
             try inputs.run(
                 source, length: length(merged), options: limited, encoder: encoder,
-                tokensAtOnce: Self.tokensPerBatch, samples, progress: { try progress(source.name) })
+                tokensAtOnce: tokens, samples, progress: { try progress(source.name) })
             ends.append(samples.rows.values.first?.count ?? 0)
         }
         var result: [Int: [Float]] = [:]

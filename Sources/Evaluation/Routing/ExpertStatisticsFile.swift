@@ -25,13 +25,16 @@ package import Transforms
 ///
 /// Means over no tokens are 0. With `--fisher` there is also an F32 tensor for each of the experts' tensors, under its name
 /// in the checkpoint (one tensor an expert) and of its shape: the mean over windows of the squared gradient of the log
-/// likelihood. The file's metadata name the `domains` and `expert_names` (JSON arrays), `experts`, `top_k` and `layers`.
+/// likelihood. The file's metadata name the `domains` and `expert_names` (JSON arrays), `experts`, `top_k`, `layers` and
+/// the `length` of the windows: what experts do depends on how much text a token sees.
 package struct ExpertStatisticsFile: Sendable {
     package let path: String
     /// The domains that the text was of.
     package let domains: [String]
     package let experts: Int
     package let topK: Int
+    /// Tokens of the windows that were read; nil where the file does not say.
+    package let length: Int?
     /// Layers of the model, mixtures or not.
     package let layerCount: Int
     /// The numbers of the mixture layers.
@@ -73,6 +76,7 @@ package struct ExpertStatisticsFile: Sendable {
         self.domains = domains
         self.experts = experts
         self.topK = topK
+        length = metadata["length"].flatMap { Int($0) }
         self.layerCount = layerCount
         let suffix = ".frequency"
         layers = names.compactMap { name in

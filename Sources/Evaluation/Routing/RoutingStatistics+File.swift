@@ -3,15 +3,18 @@ package import Safetensors
 extension RoutingStatistics {
     /// Everything under the names that `ExpertStatisticsFile` documents.
     ///
-    /// - Parameter layerCount: layers of the model, mixtures or not.
+    /// - Parameters:
+    ///   - layerCount: layers of the model, mixtures or not.
+    ///   - length: tokens of the windows that were read.
     /// - Throws: `SafetensorsError` where a shape is not one that can be written.
-    package func file(layerCount: Int) throws -> TensorFile {
+    package func file(layerCount: Int, length: Int) throws -> TensorFile {
         var file = TensorFile()
         file.metadata["domains"] = JSON.array(domains.map { .string($0) }).serialized()
         file.metadata["expert_names"] = JSON.array(labels.map { .string($0) }).serialized()
         file.metadata["experts"] = "\(experts)"
         file.metadata["top_k"] = "\(topK)"
         file.metadata["layers"] = "\(layerCount)"
+        file.metadata["length"] = "\(length)"
         for (number, layer) in layers.sorted(by: { $0.key < $1.key }) {
             try add(layer, "layers.\(number).", to: &file)
         }

@@ -5,7 +5,7 @@ import Safetensors
 /// A domain's windows, read once before anything is computed: broken data are found then, and how much there is to do is
 /// known.
 ///
-/// Up to four million tokens are kept; of more, the files are read a second time.
+/// So many tokens are kept; of more, the files are read a second time.
 package struct DomainText {
     /// Some windows of a domain.
     package struct Part {
@@ -26,28 +26,43 @@ package struct DomainText {
     package private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
 
     private var kept: (ids: [Int32], bytes: [Int])? = ([], [])
-    private let makeReader: () throws -> WindowReader
-    private static let keptTokens = 4 << 20
+    private let makeReader: (() throws -> WindowReader)?
     private static let windowsPerRead = 64
 
     /// - Throws: as `WindowReader`; the error of `isCancelled`.
     package init(
-        _ source: DataSource, length: Int, options: DataOptions, encoder: TextEncoder,
+        _ source: DataSource, length: Int, options: DataOptions, encoder: TextEncoder, keptTokens: Int = 4 << 20,
         checkCancelled: () throws -> Void = {}
     ) throws {
         name = source.name
         self.length = length
-        makeReader = { try WindowReader(source, length: length, options: options, encoder: encoder) }
-        let reader = try makeReader()
+        let open = { try WindowReader(source, length: length, options: options, encoder: encoder) }
+        makeReader = open
+        let reader = try open()
         while let windows = try reader.next(atMost: Self.windowsPerRead) {
             try checkCancelled()
             windowCount += windows.count
-            for id in windows.ids { digest = (digest ^ UInt64(UInt32(bitPattern: id))) &* 0x100_0000_01B3 }
-            if windowCount * length > Self.keptTokens { kept = nil }
+            Self.add(windows.ids, to: &digest)
+            if windowCount * length > keptTokens { kept = nil }
             kept?.ids += windows.ids
             kept?.bytes += windows.byteCounts
         }
         summary = reader.summary
+    }
+
+    /// Windows that are there already; what bytes they stand for is not known.
+    init(_ name: String, length: Int, ids: [Int32], summary: DataSummary) {
+        self.name = name
+        self.length = length
+        self.summary = summary
+        windowCount = ids.count / length
+        kept = (ids, [Int](repeating: 0, count: windowCount))
+        makeReader = nil
+        Self.add(ids, to: &digest)
+    }
+
+    private static func add(_ ids: [Int32], to digest: inout UInt64) {
+        for id in ids { digest = (digest ^ UInt64(UInt32(bitPattern: id))) &* 0x100_0000_01B3 }
     }
 
     /// Tokens in all windows.
@@ -64,7 +79,7 @@ package struct DomainText {
             }
             return
         }
-        let reader = try makeReader()
+        guard let reader = try makeReader?() else { return }
         var first = 0
         while let windows = try reader.next(atMost: count) {
             let batch = TokenBatch(ids: windows.ids, length: length)

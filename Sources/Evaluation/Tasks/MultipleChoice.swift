@@ -45,10 +45,13 @@ package struct MultipleChoice {
     private let start: (id: Int32, text: String)?
     private let maximumLength: Int
     /// Rows of a batch times its length: enough for the matrix products.
-    private static let tokensPerBatch = 2048
+    private let tokensAtOnce: Int
 
     /// - Parameter delimiter: what is between context and choice: the harness' `target_delimiter`.
-    package init(_ decoder: Decoder, _ encoder: TextEncoder, delimiter: String = " ") throws {
+    package init(
+        _ decoder: Decoder, _ encoder: TextEncoder, delimiter: String = " ", tokensAtOnce: Int = 2048
+    ) throws {
+        self.tokensAtOnce = tokensAtOnce
         self.decoder = decoder
         self.encoder = encoder
         self.delimiter = delimiter
@@ -94,7 +97,7 @@ package struct MultipleChoice {
         var first = 0
         while first < requests.count {
             let length = max(requests[first].input.count, 1)
-            let batch = requests[first..<min(requests.count, first + max(Self.tokensPerBatch / length, 1))]
+            let batch = requests[first..<min(requests.count, first + max(tokensAtOnce / length, 1))]
             for (request, value) in zip(batch, try logLikelihoods(Array(batch), length: length)) {
                 values[request.question][request.choice] = value
             }

@@ -48,8 +48,8 @@ struct GatedConvolution: Mixer {
 
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: (any MixerTape)?) {
-        let projected = parameters.projection.forward(input, workers)
+    ) throws -> (output: Matrix, tape: (any MixerTape)?) {
+        let projected = try parameters.projection.forward(input, workers)
         let width = projected.columns / 3
         let gated = Matrix(rows: input.rows, columns: width)
         workers.forEachRange(of: input.rows, size: Self.rowsPerPiece) { rows in
@@ -68,7 +68,7 @@ struct GatedConvolution: Mixer {
                 cmixer_multiply(product.row(row), convolved.row(row), projected.row(row) + width, width)
             }
         }
-        let output = parameters.output.forward(product, workers)
+        let output = try parameters.output.forward(product, workers)
         guard keeps else { return (output, nil) }
         return (
             output,
@@ -78,11 +78,11 @@ struct GatedConvolution: Mixer {
 
     func backward(
         _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let tape = tape as? Tape else { return }
         let (rows, width) = (slope.rows, tape.gated.columns)
         let product = Matrix(rows: rows, columns: width)
-        parameters.output.backward(slope.span, input: tape.product.span, into: product.span, workers)
+        try parameters.output.backward(slope.span, input: tape.product.span, into: product.span, workers)
         let projected = Matrix(rows: rows, columns: 3 * width)
         workers.forEachRange(of: rows, size: Self.rowsPerPiece) { rows in
             for row in rows {
@@ -99,6 +99,6 @@ struct GatedConvolution: Mixer {
                 cmixer_multiply(projected.row(row) + 2 * width, gated.row(row), b, width)
             }
         }
-        parameters.projection.backward(projected.span, input: tape.input.span, into: target.span, workers)
+        try parameters.projection.backward(projected.span, input: tape.input.span, into: target.span, workers)
     }
 }

@@ -63,11 +63,7 @@ struct GatedDeltaNet: Mixer {
 
     private static let rowsPerPiece = 16
 
-    private var recurrence: LinearRecurrence {
-        LinearRecurrence(
-            heads: sizes.heads, keyHeads: sizes.keyHeads, keyDimension: sizes.keyDimension,
-            valueDimension: sizes.valueDimension)
-    }
+    private var recurrence: LinearRecurrence { LinearRecurrence(sizes) }
     private var convolution: CausalConvolution {
         CausalConvolution(weights: parameters.convolution, activates: true)
     }
@@ -89,8 +85,8 @@ struct GatedDeltaNet: Mixer {
 
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: (any MixerTape)?) {
-        let projected = reordered(parameters.projection.forward(input, workers), isBack: false, workers)
+    ) throws -> (output: Matrix, tape: (any MixerTape)?) {
+        let projected = reordered(try parameters.projection.forward(input, workers), isBack: false, workers)
         let rows = input.rows
         let known = state as? RecurrentState
         let raw = projected.span(columns: 0..<sizes.channels)
@@ -132,7 +128,7 @@ struct GatedDeltaNet: Mixer {
                     gated.row(row), sizes.values)
             }
         }
-        let output = parameters.output.forward(gated, workers)
+        let output = try parameters.output.forward(gated, workers)
         guard let tape, let statistics else { return (output, nil) }
         return (
             output,
@@ -145,11 +141,11 @@ struct GatedDeltaNet: Mixer {
 
     func backward(
         _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let tape = tape as? Tape else { return }
         let rows = slope.rows
         let gated = Matrix(rows: rows, columns: sizes.values)
-        parameters.output.backward(slope.span, input: tape.gated.span, into: gated.span, workers)
+        try parameters.output.backward(slope.span, input: tape.gated.span, into: gated.span, workers)
         let projected = Matrix(rows: rows, columns: sizes.columns)
         workers.forEachRange(of: rows, size: Self.rowsPerPiece) { range in
             for row in range {
@@ -187,7 +183,7 @@ struct GatedDeltaNet: Mixer {
         convolution.backward(
             tape.projected.span(columns: 0..<sizes.channels), mixed.span,
             into: projected.span(columns: 0..<sizes.channels), pass.shape, workers)
-        parameters.projection.backward(
+        try parameters.projection.backward(
             reordered(projected, isBack: true, workers).span, input: tape.input.span, into: target.span, workers)
     }
 
@@ -224,6 +220,14 @@ struct GatedDeltaNet: Mixer {
             }
         }
         return result
+    }
+}
+
+extension LinearRecurrence {
+    init(_ sizes: DecoderConfiguration.DeltaNet) {
+        self.init(
+            heads: sizes.heads, keyHeads: sizes.keyHeads, keyDimension: sizes.keyDimension,
+            valueDimension: sizes.valueDimension)
     }
 }
 

@@ -18,9 +18,13 @@ package struct LinearRecurrence {
     let keyDimension: Int
     let valueDimension: Int
     /// Tokens of a chunk.
-    var chunk = 64
+    let chunk: Int
 
-    package init(heads: Int, keyHeads: Int, keyDimension: Int, valueDimension: Int, chunk: Int = 64) {
+    static let usualChunk = 64
+
+    package init(
+        heads: Int, keyHeads: Int, keyDimension: Int, valueDimension: Int, chunk: Int = Self.usualChunk
+    ) {
         self.heads = heads
         self.keyHeads = keyHeads
         self.keyDimension = keyDimension

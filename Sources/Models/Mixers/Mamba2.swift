@@ -64,11 +64,7 @@ struct Mamba2: Mixer {
 
     private static let rowsPerPiece = 16
 
-    private var recurrence: LinearRecurrence {
-        LinearRecurrence(
-            heads: sizes.heads, keyHeads: sizes.groups, keyDimension: sizes.state,
-            valueDimension: sizes.headDimension)
-    }
+    private var recurrence: LinearRecurrence { LinearRecurrence(sizes) }
     private var convolution: CausalConvolution {
         CausalConvolution(weights: parameters.convolution, activates: true)
     }
@@ -90,8 +86,8 @@ struct Mamba2: Mixer {
 
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: (any MixerTape)?) {
-        let projected = parameters.projection.forward(input, workers)
+    ) throws -> (output: Matrix, tape: (any MixerTape)?) {
+        let projected = try parameters.projection.forward(input, workers)
         let rows = input.rows
         let known = state as? RecurrentState
         let raw = projected.span(columns: sizes.mixedColumns)
@@ -131,7 +127,7 @@ struct Mamba2: Mixer {
         }
         let statistics = keeps ? Matrix(rows: sizes.groups, columns: rows) : nil
         let normal = normalization.forward(gated, statistics: statistics, workers)
-        let output = parameters.output.forward(normal, workers)
+        let output = try parameters.output.forward(normal, workers)
         guard let tape, let statistics else { return (output, nil) }
         return (
             output,
@@ -148,12 +144,12 @@ struct Mamba2: Mixer {
 
     func backward(
         _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let tape = tape as? Tape else { return }
         let rows = slope.rows
         let width = sizes.headDimension
         let normal = Matrix(rows: rows, columns: sizes.inner)
-        parameters.output.backward(slope.span, input: tape.normal.span, into: normal.span, workers)
+        try parameters.output.backward(slope.span, input: tape.normal.span, into: normal.span, workers)
         normalization.backward(tape.gated, statistics: tape.statistics, normal, workers)
         let projected = Matrix(rows: rows, columns: sizes.columns)
         let given = Matrix(rows: rows, columns: sizes.inner)
@@ -196,7 +192,7 @@ struct Mamba2: Mixer {
         convolution.backward(
             tape.projected.span(columns: sizes.mixedColumns), mixed.span,
             into: projected.span(columns: sizes.mixedColumns), pass.shape, workers)
-        parameters.projection.backward(projected.span, input: tape.input.span, into: target.span, workers)
+        try parameters.projection.backward(projected.span, input: tape.input.span, into: target.span, workers)
     }
 
     /// The gradients of what each head has one of, summed in the order of the rows.
@@ -208,6 +204,13 @@ struct Mamba2: Mixer {
                 parameters.decay.gradient?.values[head] += decays[row, head] * tape.decays[row, head]
             }
         }
+    }
+}
+
+extension LinearRecurrence {
+    init(_ sizes: DecoderConfiguration.Mamba) {
+        self.init(
+            heads: sizes.heads, keyHeads: sizes.groups, keyDimension: sizes.state, valueDimension: sizes.headDimension)
     }
 }
 

@@ -9,12 +9,12 @@ protocol Mixer {
     /// - Returns: what is added to the stream, and with `keeps` what the backward pass needs.
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: (any MixerTape)?)
+    ) throws -> (output: Matrix, tape: (any MixerTape)?)
 
     /// Replaces `target` by the gradient of the input, and adds those of the weights that are trained; the tape is used
     /// up.
     func backward(
-        _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers)
+        _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers) throws
 }
 
 /// What sequences the rows are, and their positions.
@@ -67,17 +67,17 @@ extension LayerParameters {
 extension SelfAttention: Mixer {
     func forward(
         _ input: Matrix, _ pass: MixerPass, state: (any MixerState)?, keeps: Bool, _ workers: Workers
-    ) -> (output: Matrix, tape: (any MixerTape)?) {
-        let (output, tape) = forward(
+    ) throws -> (output: Matrix, tape: (any MixerTape)?) {
+        let (output, tape) = try forward(
             input, pass.shape, pass.rotary, cache: state as? LayerCache, keeps: keeps, workers)
         return (output, tape)
     }
 
     func backward(
         _ slope: Matrix, _ tape: any MixerTape, _ pass: MixerPass, into target: Matrix, _ workers: Workers
-    ) {
+    ) throws {
         guard let tape = tape as? AttentionTape else { return }
-        backward(slope, tape, pass.shape, pass.rotary, into: target, workers)
+        try backward(slope, tape, pass.shape, pass.rotary, into: target, workers)
     }
 }
 

@@ -24,9 +24,16 @@ package struct ExplicitBatches: BatchSource {
     private let batches: [TokenBatch]
     private var index = 0
 
+    /// The tokens of a sequence and of a step.
+    ///
     /// - Throws: `SafetensorsError` where the file has no such tensor.
-    package init(path: String) throws {
-        let file = try SafetensorsFile(path: path)
+    package static func shape(path: String) throws -> (length: Int, tokens: Int) {
+        let shape = try shape(SafetensorsFile(path: path))
+        return (shape[2], shape[1] * shape[2])
+    }
+
+    private static func shape(_ file: SafetensorsFile) throws -> [Int] {
+        let path = file.path
         guard let shape = file.info("batches")?.shape.dimensions else {
             throw SafetensorsError(.missing, file: path, tensor: "batches", message: "the file has no such tensor")
         }
@@ -34,6 +41,13 @@ package struct ExplicitBatches: BatchSource {
             throw SafetensorsError(
                 .malformed, file: path, tensor: "batches", message: "expected ids [steps, B, T] with T of 2 or more")
         }
+        return shape
+    }
+
+    /// - Throws: `SafetensorsError` where the file has no such tensor.
+    package init(path: String) throws {
+        let file = try SafetensorsFile(path: path)
+        let shape = try Self.shape(file)
         let ids = try ForwardOutputs.ids(file, "batches")
         let size = shape[1] * shape[2]
         batches = (0..<shape[0]).map { TokenBatch(ids: Array(ids[$0 * size..<($0 + 1) * size]), length: shape[2]) }

@@ -19,6 +19,12 @@ package struct HeldOut {
         self.tokensAtOnce = tokensAtOnce
     }
 
+    /// Text that was read already.
+    package init(_ texts: [DomainText], tokensAtOnce: Int) {
+        self.texts = texts
+        self.tokensAtOnce = tokensAtOnce
+    }
+
     /// A digest of the text's tokens, by which a run that is resumed knows it again.
     package var digest: String {
         var identity = RunIdentity()

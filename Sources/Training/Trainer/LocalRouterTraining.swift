@@ -45,7 +45,7 @@ package final class LocalRouterTraining {
         rule = RouterRule(mixture.router, topK: decoder.topK)
         for layer in decoder.configuration.moeLayers.indices where decoder.configuration.moeLayers[layer] {
             guard case .mixture(let parameters) = try decoder.layer(layer).feedForward else { continue }
-            let values = parameters.router.weight.copy()
+            let values = try parameters.router.loaded().copy()
             weights[layer] = values
             gradients[layer] = Matrix(zeros: values.rows, values.columns)
             biases[layer] = parameters.router.bias

@@ -100,19 +100,17 @@ package final class MixtureLearner {
             guard let (own, parts, shared) = try networks(layer) else { continue }
             let shares = shares(index)
             for projection in [\GatedNetwork.gateUp, \GatedNetwork.down] {
-                let target = own[keyPath: projection].weight
+                let target = try own[keyPath: projection].loaded()
+                let weights = try parts.map { try $0[keyPath: projection].loaded() }
+                let common = try shared.map { try $0[keyPath: projection].loaded() }
                 student.workers.forEachRange(of: target.rows, size: 32) { rows in
                     let count = rows.count * target.columns
                     let out = target.row(rows.lowerBound)
                     out.update(repeating: 0, count: count)
-                    for (part, share) in zip(parts, shares) {
-                        ctransformer_add_scaled(
-                            out, part[keyPath: projection].weight.row(rows.lowerBound), (1 - lambda) * share, count)
+                    for (weight, share) in zip(weights, shares) {
+                        ctransformer_add_scaled(out, weight.row(rows.lowerBound), (1 - lambda) * share, count)
                     }
-                    if let shared {
-                        ctransformer_add_scaled(
-                            out, shared[keyPath: projection].weight.row(rows.lowerBound), lambda, count)
-                    }
+                    if let common { ctransformer_add_scaled(out, common.row(rows.lowerBound), lambda, count) }
                 }
             }
         }
@@ -163,10 +161,10 @@ package final class MixtureLearner {
     private func addGradient(_ index: Int, _ layer: Int) throws {
         guard let (own, parts, _) = try networks(layer) else { return }
         let shares = shares(index)
-        let products = parts.map { part in
-            [\GatedNetwork.gateUp, \GatedNetwork.down].reduce(0.0) { sum, projection in
+        let products = try parts.map { part in
+            try [\GatedNetwork.gateUp, \GatedNetwork.down].reduce(0.0) { sum, projection in
                 guard let slope = own[keyPath: projection].gradient else { return sum }
-                let weight = part[keyPath: projection].weight
+                let weight = try part[keyPath: projection].loaded()
                 return sum
                     + (0..<weight.rows).reduce(0.0) {
                         $0 + Double(ctransformer_dot(slope.row($1), weight.row($1), weight.columns))

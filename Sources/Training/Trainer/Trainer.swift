@@ -30,6 +30,8 @@ package final class Trainer {
 
     private let perturbations: RouterPerturbations?
     private let gradients: [Matrix]
+    /// Whether a step that diverges is an answer and not an error.
+    var isTrial = false
     /// Whether the routers' logits are part of the loss.
     private let hasRouterTerms: Bool
 
@@ -170,6 +172,7 @@ package final class Trainer {
 
     private func checkFinite(_ loss: Double, _ norm: Double) throws {
         guard !loss.isFinite || !norm.isFinite else { return }
+        if isTrial { throw NonfiniteStep() }
         let culprit = norm.isFinite ? nil : optimizer.firstNonfinite(gradients, student.workers)?.name
         throw CheckpointError(
             .incompatible, tensor: culprit,
@@ -180,6 +183,10 @@ package final class Trainer {
     private func add(
         _ part: MicroBatch, share: Float, scale: Float, _ sums: inout Sums, _ counts: inout [Int: [Int]]
     ) throws {
+        if options.balance.needsDomains, Set(part.domains).isEmpty {
+            throw CheckpointError(
+                .usage, message: "--balance \(options.balance.method.rawValue) needs the domain of each sequence")
+        }
         let tape = try student.forwardKeeping(
             part.batch, checkpoints: options.checkpointsActivations, perturbation: perturbations)
         let (slope, streams) = try lossBackward(tape, part.batch, scale: scale, share: share, &sums)
@@ -296,6 +303,9 @@ package final class Trainer {
         return student.checkpoint.replacing(table: table).recording(step)
     }
 }
+
+/// A step of a trial whose loss or gradient is not finite.
+struct NonfiniteStep: Error {}
 
 /// Keeps the streams that enter the layers.
 private final class StreamRecorder: ForwardObserver {

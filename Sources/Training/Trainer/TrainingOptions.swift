@@ -49,6 +49,14 @@ package enum ParameterSelection: Sendable, Hashable {
     /// Roles whose names fit one of the patterns; `*` stands for anything.
     case patterns([String])
 
+    /// The highest learning rate where nobody says: new routers stand a rate that trained weights do not.
+    package var usualRate: Double {
+        switch self {
+        case .router: 3e-2
+        case .routerAndNorms, .routerAndAttention, .experts, .all, .patterns: 1e-3
+        }
+    }
+
     /// Reads what `--train` says.
     package init?(_ text: String) {
         switch text {
