@@ -159,6 +159,7 @@ struct Densify: AsyncParsableCommand {
         options.gateMass = gateMass.map { [$0] } ?? []
         options.sharedGate = sharedGate.map { [$0] } ?? []
         options.target = target
+        try writing.check(output: writing.output ?? defaultOutput(for: input, suffix: "-dense"))
         let mixture = try Checkpoint(at: input)
         try addStatistics(mixture, to: &options)
         var (dense, report) = try mixture.densified(options)

@@ -77,6 +77,7 @@ struct Distill: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
+        try writing.check(output: writing.output ?? defaultOutput(for: student, suffix: "-distilled"))
         try await distill(
             teacher: Checkpoint(at: teacher), student: Checkpoint(at: student), model: student, train: train,
             distillation: distillation, training: training, data: data, writing: writing, common: common,

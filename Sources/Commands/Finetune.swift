@@ -63,6 +63,7 @@ struct Finetune: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
+        try writing.check(output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"))
         let workers = writing.workers()
         let output = writing.output ?? defaultOutput(for: model, suffix: "-tuned")
         try TrainingSession.check(output, training, writing)

@@ -157,6 +157,7 @@ struct Merge: AsyncParsableCommand {
             recipe = MergeRecipe(models: inputs)
         }
         try apply(to: &recipe, &writing)
+        try writing.check(output: writing.output ?? recipe.defaultOutput)
         if let measurement = recipe.measurement { try measureRows(&recipe, measurement, writing) }
         let merged = try recipe.merged()
         let output = writing.output ?? recipe.defaultOutput

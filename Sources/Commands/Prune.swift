@@ -125,6 +125,7 @@ struct Prune: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
+        if let output = writing.output { try writing.check(output: output) }
         let source = try Checkpoint(at: input)
         let size: PruneOptions.Size
         if let experts {

@@ -52,6 +52,7 @@ struct Train: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
+        try writing.check(output: writing.output ?? "trained")
         let folder = config.map { $0.hasSuffix(".json") ? parent(of: $0) : $0 } ?? tokenizerFrom
         let (settings, companions) = try description(folder)
         let dtype = try writing.parsedDType() ?? .f32

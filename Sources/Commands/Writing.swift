@@ -10,6 +10,15 @@ func defaultOutput(for input: String, suffix: String) -> String {
     return (folder.map { $0 + "/" } ?? "") + name + suffix
 }
 
+extension WritingOptions {
+    /// Refuses an output before anything is read, allocated or measured for it. What is resumed is looked at later: it may be
+    /// finished, or have leave to replace what is there.
+    func check(output: String) throws {
+        let target = try OutputPath(output)
+        if !resume, !dryRun { try target.checkReplacing(.checkpoint, overwrite: force) }
+    }
+}
+
 /// Writes a checkpoint, or with `--dry-run` says what would be written, and reports.
 ///
 /// - Parameters:

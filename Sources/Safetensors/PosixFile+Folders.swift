@@ -70,7 +70,10 @@ extension PosixFile {
 
     /// The names in a folder, sorted, without `.` and `..`.
     package static func listDirectory(_ path: String) throws(SafetensorsError) -> [String] {
-        guard let stream = systemPath(path, { opendir($0) }) else { throw failure(path, "cannot be listed") }
+        let descriptor = DescriptorPool.shared.opening {
+            retryingInterrupts { systemPath(path) { Glibc.open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } }
+        }
+        guard descriptor >= 0, let stream = fdopendir(descriptor) else { throw failure(path, "cannot be listed") }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {
@@ -107,8 +110,8 @@ extension PosixFile {
 
     /// Syncs a folder, so that the names in it survive a power failure.
     package static func syncDirectory(_ path: String) throws(SafetensorsError) {
-        let descriptor = retryingInterrupts {
-            systemPath(path) { Glibc.open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        let descriptor = DescriptorPool.shared.opening {
+            retryingInterrupts { systemPath(path) { Glibc.open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } }
         }
         guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
         defer { close(descriptor) }

@@ -1,18 +1,55 @@
 import CPlatform
 import Glibc
+import Synchronization
 
 /// A file descriptor with POSIX semantics, the one place where interrupted calls and short reads and writes are dealt
 /// with.
 package final class PosixFile: Sendable {
     package let path: String
-    private let descriptor: Int32
+    /// The descriptor of a file that is locked, which goes with it; nil where it is the pool's.
+    private let own: Int32?
+    /// How the file is opened again.
+    private let flags: Int32
 
-    private init(path: String, descriptor: Int32) {
+    private init(path: String, own: Int32?, flags: Int32) {
         self.path = path
-        self.descriptor = descriptor
+        self.own = own
+        self.flags = flags
     }
 
-    deinit { Glibc.close(descriptor) }
+    deinit {
+        if let own { Glibc.close(own) } else { DescriptorPool.shared.close(ObjectIdentifier(self)) }
+    }
+
+    /// Calls `body` with the file's descriptor.
+    private func withDescriptor<T>(_ body: (Int32) -> T) throws(SafetensorsError) -> T {
+        if let own { return body(own) }
+        let key = ObjectIdentifier(self)
+        let known = first.withLock { $0 }
+        var isOther = false
+        let descriptor = DescriptorPool.shared.take(key, isWritable: flags & O_ACCMODE != O_RDONLY) {
+            let descriptor = retryingInterrupts { systemPath(path) { Glibc.open($0, flags) } }
+            var status = stat()
+            if let known, descriptor >= 0, fstat(descriptor, &status) == 0, !FileIdentity(status).isSameFile(as: known)
+            {
+                isOther = true
+                Glibc.close(descriptor)
+                return -1
+            }
+            return descriptor
+        }
+        guard let descriptor else {
+            if isOther {
+                throw SafetensorsError(.io, file: path, message: "it was replaced while it was in use: run again")
+            }
+            throw failure("cannot be opened")
+        }
+        defer { DescriptorPool.shared.release(key) }
+        return body(descriptor)
+    }
+
+    /// What the file was when it was opened first.
+    private let first = Mutex<FileIdentity?>(nil)
 
     /// Opens a regular file for reading. A FIFO or a device is refused, and does not block.
     package static func open(_ path: String) throws(SafetensorsError) -> PosixFile {
@@ -28,7 +65,12 @@ package final class PosixFile: Sendable {
 
     /// Makes a new file for reading and writing.
     package static func create(_ path: String) throws(SafetensorsError) -> PosixFile {
-        try opened(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
+        let descriptor = DescriptorPool.shared.opening {
+            retryingInterrupts { systemPath(path) { Glibc.open($0, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) } }
+        }
+        guard descriptor >= 0 else { throw failure(path, "cannot be made") }
+        Glibc.close(descriptor)
+        return try openForUpdate(path)
     }
 
     /// Opens a file that exists for reading and writing.
@@ -38,13 +80,19 @@ package final class PosixFile: Sendable {
 
     /// Opens a file for reading and writing, making it where there is none.
     package static func openOrCreate(_ path: String) throws(SafetensorsError) -> PosixFile {
-        try opened(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW)
+        let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW
+        let descriptor = DescriptorPool.shared.opening {
+            retryingInterrupts { systemPath(path) { Glibc.open($0, flags, 0o666) } }
+        }
+        guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
+        return PosixFile(path: path, own: descriptor, flags: flags)
     }
 
     private static func opened(_ path: String, _ flags: Int32) throws(SafetensorsError) -> PosixFile {
-        let descriptor = retryingInterrupts { systemPath(path) { Glibc.open($0, flags, 0o666) } }
-        guard descriptor >= 0 else { throw failure(path, "cannot be opened") }
-        return PosixFile(path: path, descriptor: descriptor)
+        let file = PosixFile(path: path, own: nil, flags: flags)
+        let identity = try file.identity()
+        file.first.withLock { $0 = identity }
+        return file
     }
 
     /// All of a file of the kernel's, which does not say its size.
@@ -52,9 +100,11 @@ package final class PosixFile: Sendable {
         let file = try opened(path, O_RDONLY | O_CLOEXEC)
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = bytes.withUnsafeMutableBytes { buffer in
-            retryingInterrupts { Glibc.read(file.descriptor, buffer.baseAddress, buffer.count) }
+            try? file.withDescriptor { descriptor in
+                retryingInterrupts { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
+            }
         }
-        guard count >= 0 else { throw failure(path, "cannot be read") }
+        guard let count, count >= 0 else { throw failure(path, "cannot be read") }
         return Array(bytes.prefix(count))
     }
 
@@ -67,8 +117,9 @@ package final class PosixFile: Sendable {
         var done = 0
         while done < buffer.count {
             guard let base = buffer.baseAddress else { return }
-            let count = retryingInterrupts {
-                pread(descriptor, base + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+            let (at, left) = (offset + done, min(buffer.count - done, 1 << 30))
+            let count = try withDescriptor { descriptor in
+                retryingInterrupts { pread(descriptor, base + done, left, off_t(at)) }
             }
             guard count >= 0 else { throw failure("cannot be read at byte \(offset + done)") }
             guard count > 0 else {
@@ -108,8 +159,9 @@ package final class PosixFile: Sendable {
         var done = 0
         while done < buffer.count {
             guard let base = buffer.baseAddress else { return }
-            let count = retryingInterrupts {
-                pwrite(descriptor, base + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+            let (at, left) = (offset + done, min(buffer.count - done, 1 << 30))
+            let count = try withDescriptor { descriptor in
+                retryingInterrupts { pwrite(descriptor, base + done, left, off_t(at)) }
             }
             guard count > 0 else { throw failure("cannot be written at byte \(offset + done)") }
             done += count
@@ -119,18 +171,29 @@ package final class PosixFile: Sendable {
     /// Gives the file its size, and its blocks where the file system can do that.
     package func preallocate(_ size: Int) throws(SafetensorsError) {
         guard size > 0 else { return }
-        if retryingInterrupts({ cplatform_fallocate(descriptor, off_t(size)) }) == 0 { return }
+        if try call({ cplatform_fallocate($0, off_t(size)) }) == 0 { return }
         guard errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS else {
             throw failure("cannot be given its \(byteText(size))")
         }
-        guard retryingInterrupts({ ftruncate(descriptor, off_t(size)) }) == 0 else {
+        guard try call({ ftruncate($0, off_t(size)) }) == 0 else {
             throw failure("cannot be given its \(byteText(size))")
         }
     }
 
     /// Cuts the file to `size` bytes.
     package func truncate(_ size: Int) throws(SafetensorsError) {
-        guard retryingInterrupts({ ftruncate(descriptor, off_t(size)) }) == 0 else { throw failure("cannot be cut") }
+        guard try call({ ftruncate($0, off_t(size)) }) == 0 else { throw failure("cannot be cut") }
+    }
+
+    private func call(_ body: (Int32) -> Int32) throws(SafetensorsError) -> Int32 {
+        try withDescriptor { descriptor in retryingInterrupts { body(descriptor) } }
+    }
+
+    private func checkEarlierWrites() throws(SafetensorsError) {
+        guard !DescriptorPool.shared.hasFailed(ObjectIdentifier(self)) else {
+            throw SafetensorsError(
+                .io, file: path, message: "cannot be synced: the disk refused what was written before")
+        }
     }
 
     // MARK: Syncing and the page cache
@@ -138,34 +201,36 @@ package final class PosixFile: Sendable {
     /// The corresponding C function is `fsync`. It is not tried again after a failure: the kernel may have dropped the
     /// pages that it could not write.
     package func sync() throws(SafetensorsError) {
-        guard retryingInterrupts({ fsync(descriptor) }) == 0 else { throw failure("cannot be synced") }
+        guard try call({ fsync($0) }) == 0 else { throw failure("cannot be synced") }
+        try checkEarlierWrites()
     }
 
     /// The corresponding C function is `fdatasync`.
     package func syncData() throws(SafetensorsError) {
-        guard retryingInterrupts({ fdatasync(descriptor) }) == 0 else { throw failure("cannot be synced") }
+        guard try call({ fdatasync($0) }) == 0 else { throw failure("cannot be synced") }
+        try checkEarlierWrites()
     }
 
     /// Starts writing a range to the disk; a hint.
     package func startWriteback(offset: Int, length: Int) {
-        _ = cplatform_sync_range(descriptor, off_t(offset), off_t(length), 0)
+        _ = try? call { cplatform_sync_range($0, off_t(offset), off_t(length), 0) }
     }
 
     /// Waits until a range has been handed to the disk; a hint, not a sync.
     package func waitWriteback(offset: Int, length: Int) {
-        _ = cplatform_sync_range(descriptor, off_t(offset), off_t(length), 1)
+        _ = try? call { cplatform_sync_range($0, off_t(offset), off_t(length), 1) }
     }
 
     /// Lets go of a range in the page cache; a hint.
     package func dropCache(offset: Int = 0, length: Int = 0) {
-        posix_fadvise(descriptor, off_t(offset), off_t(length), POSIX_FADV_DONTNEED)
+        _ = try? call { posix_fadvise($0, off_t(offset), off_t(length), POSIX_FADV_DONTNEED) }
     }
 
     enum LockOutcome { case taken, isTaken, unsupported }
 
     /// Takes the file's lock.
     func tryLock() throws(SafetensorsError) -> LockOutcome {
-        if retryingInterrupts({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 { return .taken }
+        if try call({ flock($0, LOCK_EX | LOCK_NB) }) == 0 { return .taken }
         switch errno {
         case EWOULDBLOCK: return .isTaken
         case ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL: return .unsupported
@@ -177,7 +242,7 @@ package final class PosixFile: Sendable {
 
     private func status() throws(SafetensorsError) -> stat {
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw failure("cannot be examined") }
+        guard try withDescriptor({ fstat($0, &status) }) == 0 else { throw failure("cannot be examined") }
         return status
     }
 

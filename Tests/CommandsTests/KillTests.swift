@@ -212,4 +212,44 @@ struct KillTests {
         }
         #expect(!folder.names.contains { $0.hasPrefix(".") }, "\(folder.names)")
     }
+
+    @Test("What cannot be cleaned up after the result is in place is a warning, and the end is 0")
+    func failingCleanUp() throws {
+        guard let library else { return }
+        // The first folder that is removed is that of the work.
+        let result = try Tool.run(
+            list: ["upcycle", "-e", "2", Fixtures.model("mistral"), "-o", folder.path + "/out"],
+            environment: ["LD_PRELOAD": library, "FAULT_FAIL": "rmdir:1:5"])
+        #expect(result.code == 0 && result.errors.contains("is complete"), "\(result.errors)")
+        #expect(folder.names.contains("out") && folder.names.contains(".out.moe-tool-partial"))
+        let again = try Tool.run(
+            "upcycle", "-e", "2", Fixtures.model("mistral"), "-o", folder.path + "/out", "--resume", "-q")
+        #expect(again.code == 0, "\(again.errors)")
+        #expect(!folder.names.contains { $0.hasPrefix(".") }, "\(folder.names)")
+    }
+
+    @Test("A checkpoint of many shards is read and written with few descriptors")
+    func descriptors() throws {
+        let source = folder.path + "/shards"
+        #expect(
+            try Tool.run("convert", Fixtures.model("mixtral"), "--max-shard-size", "1kB", "-o", source, "-q").code == 0)
+        let count = try FileManager.default.contentsOfDirectory(atPath: source).count
+        #expect(count > 40)
+        for (limit, codes) in [(24, [0]), (64, [0]), (4, [0, 5])] as [(Int, [Int32])] {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/bash")
+            process.arguments = [
+                "-c", "ulimit -n \(limit); exec \"$0\" \"$@\"", Tool.path, "convert", source, "--max-shard-size", "1kB",
+                "-o", folder.path + "/out-\(limit)", "-q",
+            ]
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            #expect(
+                process.terminationReason == .exit && codes.contains(process.terminationStatus), "ulimit -n \(limit)")
+        }
+        #expect(
+            try contents(folder.path + "/out-24/model.safetensors.index.json")
+                == contents(source + "/model.safetensors.index.json"))
+    }
 }
