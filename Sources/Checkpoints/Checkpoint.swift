@@ -53,6 +53,13 @@ public struct Checkpoint: Sendable {
         self = try Checkpoint(at: path, adapterBase: nil)
     }
 
+    /// Opens a checkpoint as `init(at:)` does; nil for what is none, such as a file of weights by itself.
+    ///
+    /// - Throws: where the operating system fails, which does not tell what a file is.
+    package init?(ifModelAt path: String) throws {
+        do { try self.init(at: path) } catch where isFailureOfSystem(error) { throw error } catch { return nil }
+    }
+
     /// The folder's name, for messages.
     package var name: String {
         let file = description.config.file
@@ -198,8 +205,8 @@ public struct Checkpoint: Sendable {
 
 extension Checkpoint {
     /// The digest of the training that made the checkpoint in a folder, if one did last.
-    package static func trainingRun(in folder: String) -> String? {
-        InputLog.pausing { Provenance.steps(in: folder) }.last { $0["run"] != nil }?["run"]?.string
+    package static func trainingRun(in folder: String) throws -> String? {
+        try InputLog.pausing { try Provenance.history(in: folder).steps }.last { $0["run"] != nil }?["run"]?.string
     }
 
     /// What decides the bytes that are written, but for those of the sources.
@@ -226,23 +233,32 @@ extension Checkpoint {
 enum Provenance {
     static let fileName = "moe-tool.json"
 
-    /// The steps that a checkpoint says it was made by; none where it does not say, or not so that it can be read: they
+    /// The steps that a checkpoint says it was made by; none, and a warning, where what it says cannot be understood: they
     /// are a record, and no transform depends on them alone.
-    static func steps(in folder: String) -> [JSONObject] {
-        let path = folder + "/" + fileName
-        guard let bytes = try? PosixFile.contents(path, limit: 16 << 20),
-            let record = try? JSON(parsing: bytes, file: path)
-        else { return [] }
-        return (record.object?["steps"]?.array ?? []).compactMap(\.object)
+    ///
+    /// - Throws: `SafetensorsError` where the record cannot be opened or read, or is a link that leads out of the folder.
+    static func history(in folder: String) throws -> (steps: [JSONObject], warnings: [String]) {
+        guard let path = try PosixFile.pathIfPresent(of: fileName, inFolder: folder) else { return ([], []) }
+        guard let record = try record(path) else {
+            return ([], ["\(escaped(path)) is no record of moe-tool's, and nothing of it is carried over"])
+        }
+        return ((record["steps"]?.array ?? []).compactMap(\.object), [])
     }
 
     /// The files beside the weights that the record names.
-    static func carriedFiles(in folder: String) -> [String] {
-        let path = folder + "/" + fileName
-        guard let bytes = try? PosixFile.contents(path, limit: 16 << 20),
-            let record = try? JSON(parsing: bytes, file: path)
-        else { return [] }
-        return (record.object?["files"]?.array ?? []).compactMap(\.string)
+    ///
+    /// - Throws: as `history`.
+    static func carriedFiles(in folder: String) throws -> [String] {
+        guard let path = try PosixFile.pathIfPresent(of: fileName, inFolder: folder) else { return [] }
+        return (try record(path)?["files"]?.array ?? []).compactMap(\.string)
+    }
+
+    private static func record(_ path: String) throws -> JSONObject? {
+        do {
+            return try JSON(parsing: PosixFile.contents(path, limit: 16 << 20), file: path).object
+        } catch where error.code == .malformed {
+            return nil
+        }
     }
 
     /// Version, steps and sources: nothing that depends on the machine or the time, so that the same inputs give the

@@ -27,8 +27,14 @@ enum CheckpointFolder {
     }
 
     /// Whether there is a configuration of a model in a folder.
-    static func hasConfiguration(_ folder: String) -> Bool {
-        let object = InputLog.pausing { try? ModelConfig(contentsOf: folder + "/config.json").object }
+    ///
+    /// - Throws: `SafetensorsError` of `io` where it cannot be read.
+    static func hasConfiguration(_ folder: String) throws -> Bool {
+        guard fileExists(folder + "/config.json") else { return false }
+        let object: JSONObject?
+        do {
+            object = try InputLog.pausing { try ModelConfig(contentsOf: folder + "/config.json").object }
+        } catch where isFailureOfSystem(error) { throw error } catch { object = nil }
         return object?["model_type"]?.string != nil || object?["architectures"]?.array != nil
     }
 
@@ -37,7 +43,7 @@ enum CheckpointFolder {
         let names = try PosixFile.listDirectory(folder)
         guard !names.isEmpty else { return nil }
         // Files of other names that were carried over are in the record of how it was made.
-        let recorded = Set(Provenance.carriedFiles(in: folder))
+        let recorded = Set(try Provenance.carriedFiles(in: folder).filter(Companion.isName))
         for name in names {
             let isKnown = isMember(name) || recorded.contains(name)
             switch PosixFile.entry(folder + "/" + name) {
@@ -52,7 +58,7 @@ enum CheckpointFolder {
             }
             return "\(escaped(name)) is there, which is no file of a checkpoint"
         }
-        guard hasConfiguration(folder) else { return "there is no config.json of a model" }
+        guard try hasConfiguration(folder) else { return "there is no config.json of a model" }
         return names.contains(where: isWeights) ? nil : "there are no weights"
     }
 }

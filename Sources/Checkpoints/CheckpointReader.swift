@@ -11,10 +11,11 @@ struct CheckpointReader {
         let match = try TensorMatch(description, tensors)
         try match.check()
         description = match.description
+        let history = try Provenance.history(in: path)
         return Checkpoint(
             description: description, table: match.table, sources: tensors.files,
-            companions: try Companion.inFolder(path), history: Provenance.steps(in: path),
-            warnings: tensors.warnings + match.notes)
+            companions: try Companion.inFolder(path), history: history.steps,
+            warnings: tensors.warnings + match.notes + history.warnings)
     }
 
     /// The family and the sizes that `config.json` states.

@@ -305,9 +305,9 @@ struct CheckpointWriter {
 
     private func checkFreeSpace(for work: WorkFolder, reserved: Bool) throws {
         let parent = WorkFolder.split(work.output).parent
-        let extra = companions.reduce(1 << 20) { total, companion in
+        let extra = try companions.reduce(1 << 20) { total, companion in
             switch companion.content {
-            case .file(let path): total + ((try? PosixFile.sizeOf(path)) ?? 0)
+            case .file(let path): total + (try PosixFile.sizeOf(path))
             case .bytes(let bytes): total + bytes.count
             }
         }

@@ -28,16 +28,19 @@ package struct Companion: Sendable, Hashable {
     /// Files of the tokenizer, among the companions.
     package static let tokenizerPrefixes = ["tokenizer", "vocab.", "merges.txt", "spiece", "sentencepiece", "tekken"]
 
-    /// The companions in a folder, by name.
+    /// Whether a file of a checkpoint's folder is carried over by its name.
+    static func isName(_ name: String) -> Bool {
+        names.contains(name) || prefixes.contains { name.hasPrefix($0) }
+    }
+
+    /// The companions in a folder, by name; folders such as `tokenizer` are none.
     ///
     /// - Throws: `SafetensorsError` for one that cannot be opened, or is a link that leads out of the folder.
     package static func inFolder(_ folder: String) throws -> [Companion] {
-        try PosixFile.listDirectory(folder).filter { name in
-            names.contains(name) || prefixes.contains { name.hasPrefix($0) }
-        }.compactMap { name in
+        try PosixFile.listDirectory(folder).filter(isName).compactMap { name in
             // A file that cannot be opened, the missing blob of a cache say, is not passed over: nothing is lost silently.
             let path = try PosixFile.path(of: name, inFolder: folder)
-            guard !PosixFile.isFolder(path) else { return nil }
+            if !name.contains("."), PosixFile.isFolder(path) { return nil }
             _ = try PosixFile.open(path)
             return Companion(name: name, content: .file(path))
         }

@@ -66,16 +66,18 @@ extension Comparison {
     ///
     /// - Throws: `CheckpointError` for a configuration that gives no model.
     package static func configurations(_ a: String, _ b: String) throws -> [FunctionTraits.Disagreement] {
-        guard fileExists(a + "/config.json"), fileExists(b + "/config.json") else { return [] }
-        func traits(_ folder: String) throws -> FunctionTraits {
-            let config = try ModelConfig(contentsOf: folder + "/config.json").languageModel
+        guard let first = try PosixFile.pathIfPresent(of: "config.json", inFolder: a),
+            let second = try PosixFile.pathIfPresent(of: "config.json", inFolder: b)
+        else { return [] }
+        func traits(_ path: String) throws -> FunctionTraits {
+            let config = try ModelConfig(contentsOf: path).languageModel
             let type = config.object["model_type"]?.string
             guard let architecture = try type.flatMap({ try Architecture.named($0) }) else {
                 return FunctionTraits(unknownFamily: config)
             }
             return try FunctionTraits(ModelDescription(architecture, config))
         }
-        return try traits(a).disagreements(with: traits(b))
+        return try traits(first).disagreements(with: traits(second))
     }
 }
 

@@ -239,7 +239,7 @@ package struct FunctionTraits: Sendable {
 
 /// A number's shortest text: 10000 for 10000.0 and 1e4.
 package func canonicalText<Number: BinaryFloatingPoint & CustomStringConvertible>(_ number: Number) -> String {
-    if number.rounded() == number, let whole = Int(exactly: number), abs(whole) < 1 << 53 { return "\(whole)" }
+    if number.rounded() == number, let whole = Int(exactly: number), whole.magnitude < 1 << 53 { return "\(whole)" }
     return "\(number)"
 }
 

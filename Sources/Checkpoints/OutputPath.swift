@@ -76,7 +76,7 @@ package struct OutputPath: Sendable {
                     "it would take the place of \(escaped(input)), which this run reads: choose another output")
             }
             if PosixFile.entry(next) == .folder {
-                pending += (try? PosixFile.listDirectory(next))?.map { next + "/" + $0 } ?? []
+                pending += try PosixFile.listDirectory(next).map { next + "/" + $0 }
             }
         }
         var folder = PosixFile.resolved(parent) ?? parent
@@ -87,7 +87,7 @@ package struct OutputPath: Sendable {
             guard folder != "/", folder.hasPrefix("/") else { break }
             folder = WorkFolder.split(folder).parent
         }
-        if !fileExists(path), CheckpointFolder.isMember(name), CheckpointFolder.hasConfiguration(parent) {
+        if !fileExists(path), CheckpointFolder.isMember(name), try CheckpointFolder.hasConfiguration(parent) {
             throw refusal("it would become a file of the checkpoint in \(escaped(parent)): choose another name")
         }
     }
@@ -113,6 +113,8 @@ package struct OutputKind: Sendable {
             do {
                 try read(path)
                 return nil
+            } catch where isFailureOfSystem(error) {
+                throw error
             } catch {
                 return "this is none"
             }
@@ -141,7 +143,8 @@ package struct OutputKind: Sendable {
         }
         let file = path + "/tokenizer.json"
         guard fileExists(file) else { return nil }
-        let json = try? JSON(parsing: PosixFile.contents(file, limit: 512 << 20), file: file).object
+        let bytes = try PosixFile.contents(file, limit: 512 << 20)
+        let json = try? JSON(parsing: bytes, file: file).object
         return json?["model"]?.object?["type"] == nil ? "tokenizer.json is none" : nil
     }
 
@@ -205,8 +208,8 @@ package struct OutputFile: Sendable {
         try tensors.write(to: path)
     }
 
-    /// Writes files that belong together: all are on disk before the first takes its place, and where one cannot, those
-    /// that were put before it are taken away again.
+    /// Writes files that belong together: all are on disk before the first takes its place, they take them one right after
+    /// the other, and where one cannot, those that were put before it are taken away again.
     package static func write(_ files: [(file: OutputFile, bytes: [UInt8])]) throws {
         for (file, _) in files { try file.check() }
         var growing: [GrowingFile] = []
@@ -216,10 +219,15 @@ package struct OutputFile: Sendable {
             growing.append(one)
         }
         let wasThere = files.map { fileExists($0.file.path) }
-        for (index, one) in growing.enumerated() {
-            do { try one.put() } catch {
-                for earlier in 0..<index where !wasThere[earlier] { try? PosixFile.unlink(files[earlier].file.path) }
-                throw error
+        try Interruption.protecting {
+            for (index, one) in growing.enumerated() {
+                do { try one.put(syncing: false) } catch {
+                    for earlier in 0..<index where !wasThere[earlier] { try? PosixFile.unlink(files[earlier].file.path) }
+                    throw error
+                }
+            }
+            for folder in Set(files.map { WorkFolder.split($0.file.path).parent }) {
+                try PosixFile.syncDirectory(folder)
             }
         }
     }

@@ -236,6 +236,13 @@ package final class WorkFolder {
         try WorkFolder(output: output, overwrite: true, resume: false).remove()
     }
 
+    /// Refuses what must not be replaced, without a trace; where unfinished work lies beside it, that is looked at when the
+    /// work folder is opened.
+    package static func check(output: String, overwrite: Bool) throws {
+        let target = try OutputPath(output)
+        if !fileExists(path(for: target.path)) { try target.checkReplacing(.checkpoint, overwrite: overwrite) }
+    }
+
     /// The parent folder and the last component of a path.
     static func split(_ path: String) -> (parent: String, name: String) {
         var path = Substring(path)

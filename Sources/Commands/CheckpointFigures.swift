@@ -70,7 +70,7 @@ struct CheckpointParts {
 
 extension Inspect {
     /// The size and dtype make-up of a checkpoint.
-    func report(on inspection: Inspection) -> Report {
+    func report(on inspection: Inspection) throws -> Report {
         let name = shortNames([path == "." ? resolvedPath(path) : path])[0]
         var report = Report("Inspection of \(name)")
         if let model = inspection.model {
@@ -94,7 +94,7 @@ extension Inspect {
                         inspection.dtypes.map {
                             .init("\($0.dtype.rawValue), \($0.tensors) tensors", [Double($0.bytes)])
                         }))))
-        if let checkpoint = try? Checkpoint(at: path) {
+        if let checkpoint = try Checkpoint(ifModelAt: path) {
             let parts = CheckpointParts(checkpoint)
             report.figures.append(
                 Figure(

@@ -74,8 +74,8 @@ struct Compare: AsyncParsableCommand {
         let page = try reporting.file()
         if !data.isEmpty {
             try compareOutputs(page)
-        } else if let dense = try? Checkpoint(at: first), let moe = try? Checkpoint(at: second),
-            !dense.isMixture, moe.isMixture
+        } else if let dense = try Checkpoint(ifModelAt: first), !dense.isMixture,
+            let moe = try Checkpoint(ifModelAt: second), moe.isMixture
         {
             try await compareByRole(dense, moe, page, isCancelled)
         } else {

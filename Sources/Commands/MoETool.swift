@@ -34,8 +34,8 @@ public struct MoETool: AsyncParsableCommand {
     public static func run() async -> Never {
         installSignalHandlers()
         InputLog.start()
-        raiseDescriptorLimit()
         do {
+            try openDescriptors()
             var command = try parseAsRoot(Array(processArguments.dropFirst()))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
@@ -159,10 +159,25 @@ let processArguments: [String] = {
 }()
 
 /// Lets the process open as many files as it may: shells set a low limit that any process can raise for itself.
-private func raiseDescriptorLimit() {
+///
+/// - Throws: `CheckpointError` of `io` where there are fewer than anything can be done with; the runtime would trap where it
+///   gets none for its queues.
+private func openDescriptors() throws {
     var limit = rlimit()
     let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-    guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
-    limit.rlim_cur = min(limit.rlim_max, 65_536)
-    _ = setrlimit(resource, &limit)
+    if getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = min(limit.rlim_max, 65_536)
+        _ = setrlimit(resource, &limit)
+    }
+    let least = 12
+    var opened: [Int32] = []
+    defer { for descriptor in opened { close(descriptor) } }
+    for _ in 0..<least {
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        if descriptor >= 0 { opened.append(descriptor) } else if errno == EMFILE { break } else { return }
+    }
+    guard opened.count == least else {
+        throw CheckpointError(
+            .io, message: "too few open files are allowed: \(opened.count) more, and \(least) are needed (ulimit -n)")
+    }
 }

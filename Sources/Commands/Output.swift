@@ -43,6 +43,9 @@ private func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
 struct TextTable {
     enum Alignment { case left, right }
 
+    /// What is left of a name on the narrowest terminal.
+    private static let leastName = 12
+
     private let alignments: [Alignment]
     private var rows: [[String]] = []
 
@@ -54,7 +57,7 @@ struct TextTable {
     mutating func add(row cells: [String]) { rows.append(cells) }
 
     /// The rows, each with its line feed; on a terminal that is too narrow for a table of figures its columns are folded
-    /// into several tables, each with the first column.
+    /// into several tables, each with the first column, and names that are too long keep their ends.
     var text: String { text(columns: Terminal.columns(of: STDOUT_FILENO)) }
 
     func text(columns limit: Int?) -> String {
@@ -65,10 +68,12 @@ struct TextTable {
             }
         }
         let figures = alignments.count { $0 == .right }
-        let whole = widths.reduce(-2) { $0 + $1 + 2 }
-        guard let limit, figures > 2, whole > limit else {
-            return text(of: Array(widths.indices), widths)
-        }
+        func whole() -> Int { widths.reduce(-2) { $0 + $1 + 2 } }
+        guard let limit, figures > 1, whole() > limit else { return text(of: Array(widths.indices), widths) }
+        if alignments[0] == .left { widths[0] = min(widths[0], max(limit / 3, Self.leastName)) }
+        if whole() <= limit { return text(of: Array(widths.indices), widths) }
+        let room = max(limit - widths[0] - 2, Self.leastName)
+        for column in widths.indices.dropFirst() { widths[column] = min(widths[column], room) }
         var groups: [[Int]] = []
         var width = limit
         for column in widths.indices.dropFirst() {
@@ -86,7 +91,7 @@ struct TextTable {
         rows.map { row in
             var line = ""
             for column in columns where column < row.count {
-                let cell = row[column]
+                let cell = Terminal.suffix(of: row[column], columns: widths[column])
                 let pad = String(repeating: " ", count: max(widths[column] - Terminal.width(of: cell), 0))
                 if column != columns[0] { line += "  " }
                 line += alignments[column] == .left ? cell + pad : pad + cell

@@ -41,7 +41,11 @@ private func waitForEnd(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRa
     var byte: UInt8 = 0
     while read(descriptor, &byte, 1) < 0, errno == EINTR {}
     usleep(grace)
-    while Interruption.isProtected { usleep(20_000) }
+    while Interruption.isProtected {
+        usleep(20_000)
+        // Whoever brought something to its end has the time to say so.
+        if !Interruption.isProtected { usleep(grace) }
+    }
     standardError("\nmoe-tool: interrupted\n")
     _exit(128 + Interruption.signal)
 }

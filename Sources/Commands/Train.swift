@@ -84,9 +84,9 @@ struct Train: AsyncParsableCommand {
             data.text.tokenizer == "bytes"
             ? [] : try folder.map { try Companion.inFolder($0).filter(\.isTokenizer) } ?? []
         if let config {
-            return (
-                try ModelConfig(contentsOf: config.hasSuffix(".json") ? config : config + "/config.json"), companions
-            )
+            let path =
+                config.hasSuffix(".json") ? config : try PosixFile.path(of: "config.json", inFolder: config)
+            return (try ModelConfig(contentsOf: path), companions)
         }
         guard let preset else { throw ValidationError("give a config.json or --preset") }
         var vocabulary = 256
@@ -97,15 +97,12 @@ struct Train: AsyncParsableCommand {
             }
             let tokenizer = try Tokenizer(inFolder: tokenizerFrom)
             vocabulary = tokenizer.vocabularySize
-            if fileExists(tokenizerFrom + "/config.json") {
-                let other = try ModelConfig(contentsOf: tokenizerFrom + "/config.json")
+            if let path = try PosixFile.pathIfPresent(of: "config.json", inFolder: tokenizerFrom) {
+                let other = try ModelConfig(contentsOf: path)
                 beginning = other.object["bos_token_id"]?.int
                 end = other.object["eos_token_id"]?.int
-            } else if fileExists(tokenizerFrom + "/tokenizer_config.json") {
-                let names = try JSON(
-                    parsing: PosixFile.contents(tokenizerFrom + "/tokenizer_config.json", limit: 1 << 24),
-                    file: tokenizerFrom + "/tokenizer_config.json"
-                ).object
+            } else if let path = try PosixFile.pathIfPresent(of: "tokenizer_config.json", inFolder: tokenizerFrom) {
+                let names = try JSON(parsing: PosixFile.contents(path, limit: 1 << 24), file: path).object
                 func id(_ key: String) -> Int? {
                     (names?[key]?.string ?? names?[key]?.object?["content"]?.string).flatMap(tokenizer.id(of:))
                 }

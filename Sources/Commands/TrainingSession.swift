@@ -67,7 +67,7 @@ struct TrainingSession {
         }
         if writing.dryRun { return ([], []) }
         let identity = try fullIdentity(steps, source, heldOut)
-        if writing.resume, Self.digest(identity) == Checkpoint.trainingRun(in: target.path) {
+        if writing.resume, try Self.digest(identity) == Checkpoint.trainingRun(in: target.path) {
             try TrainingRun.discard(target.path)
             try WorkFolder.discard(target.path)
             say("\(target.path) is complete: an earlier run had finished it.")
@@ -112,6 +112,11 @@ struct TrainingSession {
             if writing.resume { try WorkFolder.discard(target.path) }
             try await writeResult(trainer, before, after, run: Self.digest(identity), replaces: run.replaces != nil)
         } catch {
+            if try Self.digest(identity) == Checkpoint.trainingRun(in: target.path) {
+                // The result is in place, and only telling of it failed.
+                clean(run)
+                throw error
+            }
             // First, for the state needs the room. An interrupted writing keeps its work, as its message says.
             if (error as? CheckpointError)?.code != .cancelled { try? WorkFolder.discard(target.path) }
             let isKept = (try? run.save()) != nil
@@ -124,12 +129,15 @@ struct TrainingSession {
             }
             throw error
         }
+        clean(run)
+        return (before, after)
+    }
+
+    private func clean(_ run: TrainingRun) {
         do { try run.clean() } catch {
             standardError(
-                "warning: \(target.path) is complete, and what is left of the training could not be removed: \(error)\n"
-            )
+                "warning: \(output) is complete, and what is left of the training could not be removed: \(error)\n")
         }
-        return (before, after)
     }
 
     private func writeResult(

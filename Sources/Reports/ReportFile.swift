@@ -28,21 +28,24 @@ package struct ReportFile: Sendable {
 
     /// Writes both files, which appear together: each whole or not at all.
     ///
+    /// The page, which says everything by itself, takes its place first: where there is data, its page is there, even if
+    /// the process was killed between the two.
+    ///
     /// - Throws: as `check`, and `SafetensorsError` of `.io` where the disk refuses.
     package func write(_ report: Report) throws {
         let files = try files()
         try OutputFile.write([
-            (files.data, Array((report.json.serialized() + "\n").utf8)), (files.page, Array(report.html.utf8)),
+            (files.page, Array(report.html.utf8)), (files.data, Array((report.json.serialized() + "\n").utf8)),
         ])
     }
 
-    /// A report whose page was not put in its place any more, since its writing was killed between the two, is replaced
+    /// A report whose data was not put in its place any more, since its writing was killed between the two, is replaced
     /// whole.
     private func files() throws -> (page: OutputFile, data: OutputFile) {
-        let isHalf = !fileExists(path) && fileExists(PosixFile.growingPath(path))
+        let isHalf = !fileExists(jsonPath) && fileExists(PosixFile.growingPath(jsonPath))
         return (
-            try OutputFile(path, .report, overwrite: replaces),
-            try OutputFile(jsonPath, .report, overwrite: replaces || isHalf)
+            try OutputFile(path, .report, overwrite: replaces || isHalf),
+            try OutputFile(jsonPath, .report, overwrite: replaces)
         )
     }
 }

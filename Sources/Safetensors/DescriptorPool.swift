@@ -33,34 +33,33 @@ final class DescriptorPool: Sendable {
 
     /// Gives the descriptor of `key`, opening it where it is not open; nil with `errno` set where that fails.
     func take(_ key: ObjectIdentifier, isWritable: Bool, open: () -> Int32) -> Int32? {
-        for attempt in 0... {
-            let result = state.withLock { state -> Int32? in
+        // Where all are in use by other threads this moment, one of them is waited for.
+        for _ in 0..<200 {
+            let (descriptor, number) = state.withLock { state -> (Int32, Int32) in
                 state.clock += 1
                 if var entry = state.entries[key] {
                     entry.users += 1
                     entry.lastUse = state.clock
                     state.entries[key] = entry
-                    return entry.descriptor
+                    return (entry.descriptor, 0)
                 }
                 while state.entries.count >= capacity, Self.evict(&state) {}
                 var descriptor = open()
-                while descriptor < 0, errno == EMFILE || errno == ENFILE {
-                    let number = errno
-                    guard Self.evict(&state) else {
-                        errno = number
-                        break
-                    }
+                var number = errno
+                while descriptor < 0, number == EMFILE || number == ENFILE, Self.evict(&state) {
                     descriptor = open()
+                    number = errno
                 }
-                guard descriptor >= 0 else { return nil }
+                guard descriptor >= 0 else { return (-1, number) }
                 state.entries[key] = Entry(
                     descriptor: descriptor, isWritable: isWritable, users: 1, lastUse: state.clock)
-                return descriptor
+                return (descriptor, 0)
             }
-            if let result { return result }
-            // All are in use by other threads this moment.
-            guard errno == EMFILE || errno == ENFILE, attempt < 200 else { return nil }
+            if descriptor >= 0 { return descriptor }
+            errno = number
+            guard number == EMFILE || number == ENFILE else { return nil }
             usleep(1000)
+            errno = number
         }
         return nil
     }
@@ -71,10 +70,9 @@ final class DescriptorPool: Sendable {
             let descriptor = open()
             guard descriptor < 0, errno == EMFILE || errno == ENFILE else { return descriptor }
             let number = errno
-            guard state.withLock({ Self.evict(&$0) }) else {
-                errno = number
-                return descriptor
-            }
+            let hasRoom = state.withLock { Self.evict(&$0) }
+            errno = number
+            guard hasRoom else { return descriptor }
         }
     }
 

@@ -27,9 +27,11 @@ package final class GrowingFile {
     }
 
     /// Puts the file in its place.
-    package func put() throws(SafetensorsError) {
+    ///
+    /// - Parameter syncing: whether its name is on disk afterwards.
+    package func put(syncing: Bool = true) throws(SafetensorsError) {
         try PosixFile.rename(growing, path)
         isPut = true
-        try PosixFile.syncDirectory(PosixFile.split(path).folder)
+        if syncing { try PosixFile.syncDirectory(PosixFile.split(path).folder) }
     }
 }

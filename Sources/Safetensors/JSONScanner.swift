@@ -166,6 +166,7 @@ struct JSONScanner {
             let name = peek == UInt8(ascii: "N") ? "NaN" : "Infinity"
             throw failure("\(name) is no number of JSON, though Python's json writes it: write null, or leave it out")
         }
+        if offset == start, !(0x30...0x39).contains(peek) { throw failure("expected a value, found \(found)") }
         if !take(UInt8(ascii: "0")) { try digits() }
         if take(UInt8(ascii: ".")) { try digits() }
         if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {

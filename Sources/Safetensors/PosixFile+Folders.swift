@@ -73,7 +73,12 @@ extension PosixFile {
         let descriptor = DescriptorPool.shared.opening {
             retryingInterrupts { systemPath(path) { Glibc.open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } }
         }
-        guard descriptor >= 0, let stream = fdopendir(descriptor) else { throw failure(path, "cannot be listed") }
+        guard descriptor >= 0 else { throw failure(path, "cannot be listed") }
+        guard let stream = fdopendir(descriptor) else {
+            let error = failure(path, "cannot be listed")
+            close(descriptor)
+            throw error
+        }
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {

@@ -25,6 +25,16 @@ extension PosixFile {
                 + "file into the folder if it belongs there")
     }
 
+    /// As `path(of:inFolder:)`, and nil where nothing has the name.
+    package static func pathIfPresent(
+        of name: String, inFolder folder: String
+    ) throws(SafetensorsError) -> String? {
+        let path = folder + "/" + name
+        var status = stat()
+        if systemPath(path, { lstat($0, &status) }) != 0, errno == ENOENT || errno == ENOTDIR { return nil }
+        return try self.path(of: name, inFolder: folder)
+    }
+
     /// The folder of the Hugging Face cache's repository that a resolved path is a snapshot of, or lies in one of:
     /// `.../models--org--name`.
     package static func hubRepository(of path: String) -> String? {

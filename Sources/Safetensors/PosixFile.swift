@@ -21,14 +21,16 @@ package final class PosixFile: Sendable {
         if let own { Glibc.close(own) } else { DescriptorPool.shared.close(ObjectIdentifier(self)) }
     }
 
-    /// Calls `body` with the file's descriptor.
-    private func withDescriptor<T>(_ body: (Int32) -> T) throws(SafetensorsError) -> T {
+    /// Calls `body` with the file's descriptor; `errno` is what `body` left.
+    ///
+    /// - Parameter making: flags for the time that the file is opened first.
+    private func withDescriptor<T>(making: Int32 = 0, _ body: (Int32) -> T) throws(SafetensorsError) -> T {
         if let own { return body(own) }
         let key = ObjectIdentifier(self)
         let known = first.withLock { $0 }
         var isOther = false
         let descriptor = DescriptorPool.shared.take(key, isWritable: flags & O_ACCMODE != O_RDONLY) {
-            let descriptor = retryingInterrupts { systemPath(path) { Glibc.open($0, flags) } }
+            let descriptor = retryingInterrupts { systemPath(path) { Glibc.open($0, flags | making, 0o666) } }
             var status = stat()
             if let known, descriptor >= 0, fstat(descriptor, &status) == 0, !FileIdentity(status).isSameFile(as: known)
             {
@@ -42,10 +44,13 @@ package final class PosixFile: Sendable {
             if isOther {
                 throw SafetensorsError(.io, file: path, message: "it was replaced while it was in use: run again")
             }
-            throw failure("cannot be opened")
+            throw failure(making & O_CREAT == 0 ? "cannot be opened" : "cannot be made")
         }
-        defer { DescriptorPool.shared.release(key) }
-        return body(descriptor)
+        let result = body(descriptor)
+        let number = errno
+        DescriptorPool.shared.release(key)
+        errno = number
+        return result
     }
 
     /// What the file was when it was opened first.
@@ -65,12 +70,7 @@ package final class PosixFile: Sendable {
 
     /// Makes a new file for reading and writing.
     package static func create(_ path: String) throws(SafetensorsError) -> PosixFile {
-        let descriptor = DescriptorPool.shared.opening {
-            retryingInterrupts { systemPath(path) { Glibc.open($0, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666) } }
-        }
-        guard descriptor >= 0 else { throw failure(path, "cannot be made") }
-        Glibc.close(descriptor)
-        return try openForUpdate(path)
+        try opened(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, making: O_CREAT | O_EXCL)
     }
 
     /// Opens a file that exists for reading and writing.
@@ -88,9 +88,15 @@ package final class PosixFile: Sendable {
         return PosixFile(path: path, own: descriptor, flags: flags)
     }
 
-    private static func opened(_ path: String, _ flags: Int32) throws(SafetensorsError) -> PosixFile {
+    private static func opened(
+        _ path: String, _ flags: Int32, making: Int32 = 0
+    ) throws(SafetensorsError) -> PosixFile {
         let file = PosixFile(path: path, own: nil, flags: flags)
-        let identity = try file.identity()
+        var status = stat()
+        guard try file.withDescriptor(making: making, { fstat($0, &status) }) == 0 else {
+            throw failure(path, "cannot be examined")
+        }
+        let identity = FileIdentity(status)
         file.first.withLock { $0 = identity }
         return file
     }
@@ -99,12 +105,12 @@ package final class PosixFile: Sendable {
     static func procFile(_ path: String) throws(SafetensorsError) -> [UInt8] {
         let file = try opened(path, O_RDONLY | O_CLOEXEC)
         var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = bytes.withUnsafeMutableBytes { buffer in
-            try? file.withDescriptor { descriptor in
+        let count = try file.withDescriptor { descriptor in
+            bytes.withUnsafeMutableBytes { buffer in
                 retryingInterrupts { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
             }
         }
-        guard let count, count >= 0 else { throw failure(path, "cannot be read") }
+        guard count >= 0 else { throw failure(path, "cannot be read") }
         return Array(bytes.prefix(count))
     }
 

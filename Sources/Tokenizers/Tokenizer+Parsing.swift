@@ -1,4 +1,3 @@
-import Glibc
 import Safetensors
 
 extension Tokenizer {
@@ -18,11 +17,10 @@ extension Tokenizer {
     /// - Throws: as `init(contentsOf:)`.
     public init(inFolder folder: String) throws {
         let settings = try TokenizerSettings { name in
-            let path = folder + "/" + name
-            guard access(path, F_OK) == 0 else { return nil }
+            guard let path = try PosixFile.pathIfPresent(of: name, inFolder: folder) else { return nil }
             return try JSON(parsing: PosixFile.contents(path, limit: 64 << 20), file: path).object
         }
-        let path = folder + "/tokenizer.json"
+        let path = try PosixFile.path(of: "tokenizer.json", inFolder: folder)
         try self.init(parsing: PosixFile.contents(path, limit: Self.maximumSize), file: path, settings)
     }
 

@@ -70,6 +70,23 @@ import Testing
         }
     }
 
+    /// The least integer has no absolute value.
+    @Test(arguments: [
+        ("mixtral", "rms_norm_eps"), ("deepseek-v3", "routed_scaling_factor"), ("granite", "logits_scaling"),
+    ])
+    func theLeastInteger(_ family: String, _ key: String) throws {
+        let model = try folder.copy(Fixtures.model(family), as: "model")
+        let path = model + "/config.json"
+        let changed = try String(contentsOfFile: path, encoding: .utf8).replacingOccurrences(
+            of: "\"\(key)\": [-0-9.e]+", with: "\"\(key)\": -9223372036854775808", options: .regularExpression)
+        #expect(changed.contains("-9223372036854775808"))
+        try changed.write(toFile: path, atomically: true, encoding: .utf8)
+        for arguments in [
+            ["inspect", model], ["densify", model, "-n"], ["upcycle", "-e", "2", model, "-n"],
+            ["compare", model, Fixtures.model(family)], ["merge", model, Fixtures.model(family), "-n"],
+        ] { try run(arguments) }
+    }
+
     /// The number of tensors is compared before they are listed.
     @Test func manyLayersAreRefusedAtOnce() throws {
         let model = try folder.copy(Fixtures.model("mixtral"), as: "model")

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Gives every option of every command, and every key of every family's configuration, numbers that no run has.
+"""Gives every option of every command, every key of every family's configuration, and every number in the other files that
+are read, numbers that no run has.
 
-    Tests/Fuzz/numbers.py PROGRAM [options|configs|data] [WORD...]
+    Tests/Fuzz/numbers.py PROGRAM [options|configs|files] [WORD...]
 
 Each run must end with 0 or one of the documented refusals, within ten seconds: never by a trap (132 to 139), never late.
-With words only what contains one of them is run. Prints what failed, and exits with 1 if anything did.
+With words only what contains one of them is run; SHARE=N in the environment runs every N-th from a random one on. Prints what failed, and exits with 1 if anything did.
 """
 
 import concurrent.futures
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -149,7 +151,8 @@ class Bench:
     def run_config(self, item):
         family, key, text, folder = item
         os.makedirs(folder)
-        os.symlink(f"{MODELS}/{family}/model.safetensors", folder + "/model.safetensors")
+        # A copy: a link that leads out of the folder is refused before any number is looked at.
+        shutil.copy(f"{MODELS}/{family}/model.safetensors", folder + "/model.safetensors")
         with open(f"{MODELS}/{family}/config.json") as file:
             config = json.load(file)
         assign(config, key, "@@")
@@ -162,6 +165,70 @@ class Bench:
             ["plan", "upcycle", "-e", "2", folder],
         ):
             failures += [(f"{family}: {key} = {text}: {' '.join(line[:2])}",) + f for f in self.run(line)]
+        shutil.rmtree(folder)
+        return failures
+
+    def file_runs(self):
+        """Every number of one file of each other kind that is read."""
+        with open(ROOT + "/Tests/Fixtures/adapters/saved/adapter_config.json") as file:
+            adapter = json.load(file)
+        adapter |= {"rank_pattern": {"v_proj": 2}, "alpha_pattern": {"q_proj": 3}, "layers_to_transform": [0]}
+        adapter["trainable_token_indices"] = [1]
+        with open(SEED + "/tokenizer.json") as file:
+            tokenizer = json.load(file)
+        tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:2]
+        tokenizer["model"]["vocab"] = dict(list(tokenizer["model"]["vocab"].items())[:3])
+        tokenizer["truncation"] = {"max_length": 8, "stride": 0, "strategy": "LongestFirst", "direction": "Right"}
+        settings = {"model_max_length": 512, "added_tokens_decoder": {"0": {"content": "x", "special": True}}}
+        with open(ROOT + "/Formats/hardware/h100.json") as file:
+            hardware = json.load(file)
+        law = {
+            "law": "chinchilla", "base": "e", "experts": "unused",
+            "constants": {"A": 400, "alpha": 0.34, "B": 410, "beta": 0.28, "E": 1.7},
+            "range": {"parameters": [1e6, 8e6], "tokens": [1e8, 4e8]},
+        }
+        recipe = {
+            "merge_method": "ties", "base_model": SEED, "dtype": "bfloat16",
+            "models": [{"model": SEED + "/.", "parameters": {"weight": 0.5, "density": [0.5, 1]}}],
+            "parameters": {"lambda": 1, "normalize": 1},
+        }
+        slices = {
+            "merge_method": "slerp", "base_model": SEED, "parameters": {"t": [{"filter": "mlp", "value": 0.5}, {"value": 1}]},
+            "slices": [{"sources": [{"model": m, "layer_range": [0, 4]} for m in (SEED, SEED + "/.")]}],
+        }
+        index = {"metadata": {"total_size": 100, "total_parameters": 5}, "weight_map": {}}
+        task = {"context": "a", "choices": ["b", "c"], "answer": 0}
+        provenance = {"moe-tool": "0.1.0", "steps": [{"command": "merge", "experts_of": ["a", "b"], "seed": 1}], "sources": [{"bytes": 5}]}
+        return [
+            ("adapter_config.json", adapter, "adapter", [["merge", "--dense", "IN", "--base", ROOT + "/Tests/Fixtures/adapters/llama", "-n"]]),
+            ("tokenizer.json", tokenizer, "seed", [["tokenizer", "encode", "IN"], ["inspect", "IN"], ["upcycle", "-e", "2", "IN", "-n"]]),
+            ("tokenizer_config.json", settings, "seed", [["tokenizer", "encode", "IN"], ["inspect", "IN"]]),
+            ("generation_config.json", {"eos_token_id": [1, 2]}, "seed", [["generate", "IN", "--prompt", "a", "--max-tokens", "1"]]),
+            ("moe-tool.json", provenance, "seed", [["convert", "IN", "-n"], ["inspect", "IN"]]),
+            ("model.safetensors.index.json", index, "seed", [["inspect", "IN"], ["convert", "IN", "-n"]]),
+            ("hardware.json", hardware, None, [["plan", "cost", "-N", "1e9", "-E", "8", "--hardware", "FILE"]]),
+            ("law.json", law, None, [
+                ["plan", "loss", "--law", "FILE", "-N", "1e9", "-D", "1e10"], ["plan", "optimal", "--law", "FILE", "--flops", "1e20"]]),
+            ("recipe.yaml", recipe, None, [["merge", "FILE", "-n"]]), ("recipe.yaml", slices, None, [["merge", "FILE", "-n"]]),
+            ("task.jsonl", task, None, [["evaluate", SEED, "--tasks", "FILE"]]),
+        ]
+
+    def run_file(self, item):
+        (name, document, kind, lines), key, text = item
+        self.number += 1
+        folder = self.path(f"file-{self.number}")
+        if kind:
+            shutil.copytree(SEED if kind == "seed" else ROOT + "/Tests/Fixtures/adapters/saved", folder)
+        else:
+            os.makedirs(folder)
+        document = json.loads(json.dumps(document))
+        assign(document, key, "@@")
+        with open(folder + "/" + name, "w") as file:
+            file.write(json.dumps(document).replace('"@@"', text))
+        failures = []
+        for line in lines:
+            found = self.run([{"IN": folder, "FILE": folder + "/" + name}.get(word, word) for word in line])
+            failures += [(f"{name}: {key} = {text}: {' '.join(line[:2])}",) + f for f in found]
         shutil.rmtree(folder)
         return failures
 
@@ -185,6 +252,11 @@ class Bench:
         if run.returncode in FINE:
             return []
         return [(f"exit {run.returncode}", run.stderr.decode(errors="replace")[:300])]
+
+
+def share(items):
+    step = int(os.environ.get("SHARE", "1"))
+    return items[random.randrange(step)::step]
 
 
 def without(line, spellings):
@@ -227,7 +299,7 @@ def write(path, tensors):
 
 
 def main():
-    program, kinds = os.path.abspath(sys.argv[1]), sys.argv[2:3] or ["options", "configs"]
+    program, kinds = os.path.abspath(sys.argv[1]), sys.argv[2:3] or ["options", "configs", "files"]
     words = sys.argv[3:]
     workers = int(os.environ.get("WORKERS", "1"))
     with tempfile.TemporaryDirectory() as folder:
@@ -236,14 +308,24 @@ def main():
         failures, count = [], 0
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             if "options" in kinds:
-                lines = [x for x in bench.option_runs() if not words or any(w in " ".join(x) for w in words)]
+                lines = share([x for x in bench.option_runs() if not words or any(w in " ".join(x) for w in words)])
                 count += len(lines)
                 for found in pool.map(bench.run_options, lines):
                     failures += found
                     for f in found:
                         print(*f, sep="\n    ", flush=True)
+            if "files" in kinds:
+                items = [
+                    (case, key, json.dumps(value) if value in ("nan", "inf", "-inf", "") else value)
+                    for case in bench.file_runs() for key, old in flat(case[1]) if not isinstance(old, str) for value in VALUES]
+                items = share([x for x in items if not words or any(w in str(x) for w in words)])
+                count += len(items)
+                for found in pool.map(bench.run_file, items):
+                    failures += found
+                    for f in found:
+                        print(*f, sep="\n    ", flush=True)
             if "configs" in kinds:
-                items = [x for x in bench.config_runs() if not words or any(w in str(x) for w in words)]
+                items = share([x for x in bench.config_runs() if not words or any(w in str(x) for w in words)])
                 count += len(items)
                 for found in pool.map(bench.run_config, items):
                     failures += found

@@ -53,7 +53,7 @@ struct AdapterConfiguration: Sendable {
 
     /// - Throws: `CheckpointError` where it is not one of PEFT's, or computes something else.
     init(folder: String) throws {
-        path = folder + "/" + Self.fileName
+        path = try PosixFile.path(of: Self.fileName, inFolder: folder)
         guard let config = try JSON(parsing: PosixFile.contents(path, limit: 16 << 20), file: path).object else {
             throw CheckpointError(.malformed, file: path, message: "expected a JSON object")
         }

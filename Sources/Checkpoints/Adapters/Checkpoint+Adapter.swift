@@ -61,7 +61,7 @@ extension Checkpoint {
         }
         let places = [name, folder + "/" + name, folder + "/../" + name].filter { fileExists($0) }.map(resolvedPath)
         if let own = named.first(where: { fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
-        if let cached = try? cachedModelPath(name) { return cached }
+        do { return try cachedModelPath(name) } catch is CheckpointError {}
         throw CheckpointError(
             .incompatible, file: folder,
             message: "the adapter names its base \"\(escaped(name))\", which is not in the local Hugging Face cache "

@@ -34,8 +34,9 @@ struct LowRankAdapter {
     }
 
     private func open() throws -> SafetensorsFile {
-        let path = folder + "/adapter_model.safetensors"
-        if fileExists(path) { return try SafetensorsFile(path: path) }
+        if let path = try PosixFile.pathIfPresent(of: "adapter_model.safetensors", inFolder: folder) {
+            return try SafetensorsFile(path: path)
+        }
         func failure(_ message: String) -> CheckpointError {
             CheckpointError(.malformed, file: folder, message: message)
         }

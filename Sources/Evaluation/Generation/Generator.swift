@@ -83,10 +83,10 @@ extension Checkpoint {
     /// The tokens that end a text: `eos_token_id` of generation_config.json, which may name more than the configuration
     /// does, or else of config.json.
     package func endTokens() throws -> Set<Int32> {
-        let folder = description.config.file.split(separator: "/", omittingEmptySubsequences: false).dropLast()
-        let path = (folder + ["generation_config.json"]).joined(separator: "/")
         var value = description.config.object["eos_token_id"]
-        if fileExists(path), let own = try ModelConfig(contentsOf: path).object["eos_token_id"], !own.isNull {
+        if let file = companions.first(where: { $0.name == "generation_config.json" }),
+            let own = try file.object()?["eos_token_id"], !own.isNull
+        {
             value = own
         }
         let ids = (value?.array ?? [value].compactMap { $0 }).compactMap { $0.int.flatMap { Int32(exactly: $0) } }

@@ -62,7 +62,9 @@ package struct CSVTable {
     /// - Throws: `CheckpointError.malformed` where it is none, or not in the range.
     func number(_ row: Int, _ column: Int, in range: ClosedRange<Double>) throws -> Double {
         let (line, cells) = rows[row]
-        guard let value = Double(cells[column]), range.contains(value) else {
+        // Decimal alone: the runtime's parser takes 0x10 and what a NUL follows for numbers as well.
+        let isDecimal = cells[column].utf8.allSatisfy { "0123456789+-.eE".utf8.contains($0) }
+        guard isDecimal, let value = Double(cells[column]), range.contains(value) else {
             throw CheckpointError(
                 .malformed, file: "\(file), line \(line)",
                 message: "\(escaped(columns[column])) is \"\(escaped(cells[column]))\": expected a number from "

@@ -196,7 +196,7 @@ package final class TrainingRun {
                 try save(position: position)
                 return .interrupted
             } catch {
-                try? save(position: position)
+                do { try save(position: position) } catch { onEvent(.notSaved(step: trainer.step, error)) }
                 throw error
             }
             try metrics.append(step)
