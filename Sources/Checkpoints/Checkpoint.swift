@@ -57,7 +57,7 @@ public struct Checkpoint: Sendable {
     ///
     /// - Throws: where the operating system fails, which does not tell what a file is.
     package init?(ifModelAt path: String) throws {
-        do { try self.init(at: path) } catch where isFailureOfSystem(error) { throw error } catch { return nil }
+        do { try self.init(at: path) } catch  where isFailureOfSystem(error) { throw error } catch { return nil }
     }
 
     /// The folder's name, for messages.
@@ -256,7 +256,7 @@ enum Provenance {
     private static func record(_ path: String) throws -> JSONObject? {
         do {
             return try JSON(parsing: PosixFile.contents(path, limit: 16 << 20), file: path).object
-        } catch where error.code == .malformed {
+        } catch  where error.code == .malformed {
             return nil
         }
     }

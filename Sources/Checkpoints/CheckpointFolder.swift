@@ -34,7 +34,7 @@ enum CheckpointFolder {
         let object: JSONObject?
         do {
             object = try InputLog.pausing { try ModelConfig(contentsOf: folder + "/config.json").object }
-        } catch where isFailureOfSystem(error) { throw error } catch { object = nil }
+        } catch  where isFailureOfSystem(error) { throw error } catch { object = nil }
         return object?["model_type"]?.string != nil || object?["architectures"]?.array != nil
     }
 

@@ -113,7 +113,7 @@ package struct OutputKind: Sendable {
             do {
                 try read(path)
                 return nil
-            } catch where isFailureOfSystem(error) {
+            } catch  where isFailureOfSystem(error) {
                 throw error
             } catch {
                 return "this is none"
@@ -222,7 +222,9 @@ package struct OutputFile: Sendable {
         try Interruption.protecting {
             for (index, one) in growing.enumerated() {
                 do { try one.put(syncing: false) } catch {
-                    for earlier in 0..<index where !wasThere[earlier] { try? PosixFile.unlink(files[earlier].file.path) }
+                    for earlier in 0..<index where !wasThere[earlier] {
+                        try? PosixFile.unlink(files[earlier].file.path)
+                    }
                     throw error
                 }
             }

@@ -61,7 +61,9 @@ struct Densify: AsyncParsableCommand {
     @Option(help: "The mean of the shared expert's gate; by default 0.5.")
     var sharedGate: Double?
 
-    @Option(help: ArgumentHelp("The dense family; by default the first that there is.", valueName: "model_type"))
+    @Option(
+        help: ArgumentHelp("The dense family; by default the first that there is.", valueName: "model_type"),
+        completion: .list(Architecture.names))
     var target: String?
 
     @Flag(help: "Then train the dense model on --data, with the mixture as its teacher.")

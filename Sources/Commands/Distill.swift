@@ -65,7 +65,9 @@ struct Distill: AsyncParsableCommand {
     @Option(help: "The checkpoint that is trained.", completion: .directory)
     var student: String
 
-    @Option(help: "What is trained of the student.")
+    @Option(
+        help: "What is trained of the student.",
+        completion: .list(["router", "router+norms", "router+attention", "experts", "all"]))
     var train: ParameterSelection = .all
 
     @OptionGroup var distillation: DistillationArguments

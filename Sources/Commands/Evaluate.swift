@@ -78,7 +78,8 @@ struct Evaluate: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Or the ensemble of these of them: a dense model's name as given (repeatable).", valueName: "model"))
+            "Or the ensemble of these of them: a dense model's name as given (repeatable).", valueName: "model"),
+        completion: .directory)
     var ensembleOf: [String] = []
 
     @Option(

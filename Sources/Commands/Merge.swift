@@ -43,7 +43,8 @@ struct Merge: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The family of the result; by default the first that the models' family goes to.", valueName: "model_type"))
+            "The family of the result; by default the first that the models' family goes to.", valueName: "model_type"),
+        completion: .list(Architecture.names))
     var target: String?
 
     @Option(

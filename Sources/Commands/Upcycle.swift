@@ -103,7 +103,8 @@ struct MixtureShapeArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The family of the result; by default the first that the input's family goes to.", valueName: "model_type"))
+            "The family of the result; by default the first that the input's family goes to.", valueName: "model_type"),
+        completion: .list(Architecture.names))
     var target: String?
 
     @Option(help: "Parts that each copy is cut into: E*G experts of width I/G, top K*G.")

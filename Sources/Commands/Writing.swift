@@ -14,7 +14,8 @@ extension WritingOptions {
     /// Refuses an output before anything is read, allocated or measured for it. What is resumed is looked at later: it may be
     /// finished, or have leave to replace what is there.
     func check(output: String) throws {
-        if resume || dryRun { _ = try OutputPath(output) } else { try WorkFolder.check(output: output, overwrite: force) }
+        guard !resume, !dryRun else { return }
+        try WorkFolder.check(output: output, overwrite: force)
     }
 }
 
