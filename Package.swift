@@ -76,11 +76,11 @@ let package = Package(
         .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors", "TestSupport"]),
         .testTarget(
             name: "PackingTests", dependencies: ["Checkpoints", "Numerics", "Packing", "Safetensors", "TestSupport"]),
-        .testTarget(name: "QuantisationTests", dependencies: ["Quantisation"]),
+        .testTarget(name: "QuantisationTests", dependencies: ["Quantisation", "Safetensors", "TestSupport"]),
         .testTarget(name: "NumericsTests", dependencies: ["Numerics", "Safetensors", "TestSupport"]),
         .testTarget(
             name: "CheckpointsTests",
-            dependencies: ["Checkpoints", "Formats", "Safetensors", "TestSupport", "Transforms"]),
+            dependencies: ["Checkpoints", "Formats", "Quantisation", "Safetensors", "TestSupport", "Transforms"]),
         .testTarget(name: "TokenizersTests", dependencies: ["Safetensors", "TestSupport", "Tokenizers"]),
         .testTarget(
             name: "TransformsTests",

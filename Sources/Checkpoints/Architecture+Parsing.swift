@@ -46,6 +46,12 @@ extension Architecture {
         )
         ignored = try object["ignored"].map { try parser.strings($0, "ignored") } ?? []
         hasFurtherLayers = object["layersBeyond"] != nil
+        stackedCodes = try object["mxfp4"].map { value in
+            let endings = try parser.object(value, "mxfp4")
+            return StackedCodes(
+                codes: try parser.string(endings["codes"], "mxfp4.codes"),
+                scales: try parser.string(endings["scales"], "mxfp4.scales"))
+        }
         var wrappers: [String: (modelType: String, className: String)] = [:]
         for type in object["wrappers"]?.object?.keys ?? [] {
             let wrapper = object["wrappers"]?.object?[type]?.object

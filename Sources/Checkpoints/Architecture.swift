@@ -35,8 +35,16 @@ package struct Architecture: Sendable {
     let ignored: [String]
     /// Whether checkpoints have layers beyond the model's own, which predict further tokens.
     let hasFurtherLayers: Bool
+    /// How the endings of codes and scales begin where stacked experts are stored in MXFP4; nil where no reader has them so.
+    let stackedCodes: StackedCodes?
     /// The models around a model of this family, by the `model_type` of the one that a source was in.
     let wrappers: [String: (modelType: String, className: String)]
+
+    /// What is put behind the name of stacked experts for their codes and their scales.
+    struct StackedCodes: Sendable {
+        let codes: String
+        let scales: String
+    }
 
     /// The layouts that routed experts may have on disk; the first is written unless another is asked for.
     package var layoutNames: [String] { expertLayouts.map(\.name) }

@@ -31,8 +31,8 @@ final class BlockRunner: Sendable {
     private let hasher: SourceHasher?
     private struct Cursor {
         var job = 0
-        var row = 0
-        var blockRows: Int?
+        var step = 0
+        var blockSteps: Int?
     }
     private let cursor = Mutex(Cursor())
     /// Values that are not finite, counted for each source tensor as it is read.
@@ -51,63 +51,63 @@ final class BlockRunner: Sendable {
     func run(into sink: some BlockSink, _ stop: StopFlag, isCancelled: @Sendable () -> Bool) throws {
         while !stop.isRaised {
             if isCancelled() { throw CheckpointError.cancelled }
-            guard let (job, rows) = next() else {
+            guard let (job, steps) = next() else {
                 hasher?.finish()
                 return
             }
-            if rows == nil || rows?.lowerBound == 0 { hasher?.advance(to: job.positions) }
-            try make(job, rows, into: sink, stop, isCancelled: isCancelled)
+            if steps == nil || steps?.lowerBound == 0 { hasher?.advance(to: job.positions) }
+            try make(job, steps, into: sink, stop, isCancelled: isCancelled)
         }
     }
 
-    /// The next rows of the next job; rows are nil for a job that is made whole.
+    /// The next steps of the next job; steps are nil for a job that is made whole.
     private func next() -> (WriteJob, Range<Int>?)? {
         cursor.withLock { cursor in
             guard cursor.job < jobs.count else { return nil }
             let job = jobs[cursor.job]
-            guard let rows = job.commonRows else {
+            guard let steps = job.commonSteps else {
                 cursor = Cursor(job: cursor.job + 1)
                 return (job, nil)
             }
-            let size = cursor.blockRows ?? blockRows(of: job, rows: rows)
-            let range = cursor.row..<min(cursor.row + size, rows)
+            let size = cursor.blockSteps ?? blockSteps(of: job, steps: steps)
+            let range = cursor.step..<min(cursor.step + size, steps)
             cursor =
-                range.upperBound == rows
-                ? Cursor(job: cursor.job + 1) : Cursor(job: cursor.job, row: range.upperBound, blockRows: size)
+                range.upperBound == steps
+                ? Cursor(job: cursor.job + 1) : Cursor(job: cursor.job, step: range.upperBound, blockSteps: size)
             return (job, range)
         }
     }
 
-    private func blockRows(of job: WriteJob, rows: Int) -> Int {
-        if job.hasWhole { return max(rows, 1) }
-        let bytes = job.ranges(rows: nil).reduce(0) { $0 + $1.range.count }
+    private func blockSteps(of job: WriteJob, steps: Int) -> Int {
+        if job.hasWhole { return max(steps, 1) }
+        let bytes = job.ranges(steps: nil).reduce(0) { $0 + $1.range.count }
         // What needs whole matrices first is read once if it fits, and block by block again if it does not.
-        if job.hasDeferred || job.isScattered, bytes <= policy.budget / 2 { return max(rows, 1) }
+        if job.hasDeferred || job.isScattered, bytes <= policy.budget / 2 { return max(steps, 1) }
         let isComputed = job.outputs.contains { $0.placements.contains { $0.tensor.copied == nil } }
         let target = min(isComputed ? Self.computedBlock : Self.copyBlock, max(policy.budget / 8, 1 << 16))
-        let widest = job.outputs.map { $0.columns * $0.elementSize }.max() ?? 1
-        let perRow = max((bytes + rows - 1) / max(rows, 1), widest, 1)
-        return max(1, target / perRow)
+        let widest = job.outputs.map { $0.columns * $0.elementSize * $0.rowsPerStep }.max() ?? 1
+        let perStep = max((bytes + steps - 1) / max(steps, 1), widest, 1)
+        return max(1, target / perStep)
     }
 
-    /// Makes rows of a job, or all of it where `rows` is nil.
+    /// Makes steps of a job, or all of it where `steps` is nil.
     func make(
-        _ job: WriteJob, _ rows: Range<Int>?, into sink: some BlockSink, _ stop: StopFlag,
+        _ job: WriteJob, _ steps: Range<Int>?, into sink: some BlockSink, _ stop: StopFlag,
         isCancelled: @Sendable () -> Bool
     ) throws {
         let ranges = job.outputs.map { output -> (file: Int, range: Range<Int>) in
             let width = output.columns * output.elementSize
-            let start = output.offset + (rows?.lowerBound ?? 0) * width
-            return (output.file, start..<start + (rows?.count ?? output.rows) * width)
+            let rows = steps.map { output.rows(steps: $0) } ?? 0..<output.rows
+            return (output.file, output.offset + rows.lowerBound * width..<output.offset + rows.upperBound * width)
         }
         if zip(job.outputs, ranges).allSatisfy({ sink.has(file: $0.file, range: $1.range) }) {
             sink.finished(ranges)
             return
         }
         let loaded = LoadedSources()
-        let needed = job.ranges(rows: rows)
+        let needed = job.ranges(steps: steps)
         let bytes = needed.reduce(0) { $0 + $1.range.count }
-        guard rows != nil || bytes <= policy.budget else {
+        guard steps != nil || bytes <= policy.budget else {
             throw CheckpointError.insufficientMemory(tensor: job.outputs[0].name, needed: bytes, budget: policy.budget)
         }
         var bad: (tensor: SourceTensor, count: Int)?
@@ -132,7 +132,8 @@ final class BlockRunner: Sendable {
                 throw CheckpointError.nonfinite(tensor: bad.tensor, count: bad.count, making: output.name)
             }
             if let matrix = output.matrix {
-                try write(matrix, of: output, rows: rows ?? 0..<output.rows, loaded, sink)
+                let rows = steps.map { output.rows(steps: $0) } ?? 0..<output.rows
+                try write(matrix, of: output, rows: rows, loaded, sink)
             } else {
                 try assemble(output, loaded, sink)
             }

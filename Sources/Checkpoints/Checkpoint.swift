@@ -18,6 +18,8 @@ public struct Checkpoint: Sendable {
     package let table: [Role: LazyTensor]
     /// How routed experts are laid out when it is written; nil for the family's first form.
     package private(set) var layout: String?
+    /// How weights are quantised when it is written; nil where they are not.
+    private var quantisation: QuantisationOptions?
     /// The files that are read.
     package let sources: [SafetensorsFile]
     /// The files that are carried over.
@@ -93,6 +95,35 @@ public struct Checkpoint: Sendable {
         return result
     }
 
+    /// The checkpoint with weights quantised when it is written.
+    ///
+    /// - Throws: `CheckpointError` where nothing is of the groups that are named, or a weight cannot be stored so.
+    public func quantised(_ options: QuantisationOptions) throws -> Checkpoint {
+        var result = self
+        result.quantisation = options
+        var step: JSONObject = ["command": "quantise", "format": .string(options.format.description)]
+        if let groups = options.groups { step["roles"] = .strings(groups.map(\.rawValue).sorted()) }
+        if options.search { step["scale_search"] = "mse" }
+        guard let table = try result.quantisedTable() else { return result }
+        result = Checkpoint(
+            description: description, table: self.table, layout: layout, sources: sources, companions: companions,
+            history: history, warnings: warnings + table.warnings)
+        result.quantisation = options
+        return result.recording(step)
+    }
+
+    /// Whether any weight is stored quantised.
+    package var isQuantised: Bool { table.values.contains { !$0.expression.quantised.isEmpty } }
+
+    /// How much is quantised when it is written; nil where nothing is.
+    package var quantisationSummary: QuantisationSummary? {
+        get throws { try quantisedTable()?.summary }
+    }
+
+    private func quantisedTable() throws -> QuantisedTable? {
+        try quantisation.map { try QuantisedTable(diskTensors(), $0, description) }
+    }
+
     /// The checkpoint with other tensors of the same roles.
     package func replacing(table: [Role: LazyTensor]) -> Checkpoint {
         Checkpoint(
@@ -143,7 +174,17 @@ public struct Checkpoint: Sendable {
     package func writePlan(shardLimit: Int) throws -> WritePlan {
         try description.checkCarriedLayers()
         try description.checkRunnable()
-        var tensors: [DiskTensor] = []
+        guard let table = try quantisedTable() else {
+            return try WritePlan(tensors: diskTensors().map(\.tensor), shardLimit: shardLimit)
+        }
+        let summary = table.summary
+        return try WritePlan(
+            tensors: table.tensors, shardLimit: shardLimit, parameters: summary.parameters + summary.keptParameters)
+    }
+
+    /// The tensors that are written where nothing is quantised.
+    private func diskTensors() throws -> [(expected: ExpectedTensor, tensor: DiskTensor)] {
+        var tensors: [(expected: ExpectedTensor, tensor: DiskTensor)] = []
         for expected in try expectedTensors() {
             let found = expected.placements.filter { table[$0.role] != nil }
             if found.isEmpty, expected.isOptional { continue }
@@ -169,11 +210,11 @@ public struct Checkpoint: Sendable {
                         "its parts have different dtypes (\(dtypes.map(\.rawValue).sorted().joined(separator: ", "))): "
                         + "choose one with --dtype")
             }
-            tensors.append(
-                DiskTensor(
-                    name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements))
+            let tensor = DiskTensor(
+                name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements)
+            tensors.append((expected, tensor))
         }
-        return try WritePlan(tensors: tensors, shardLimit: shardLimit)
+        return tensors
     }
 
     /// Writes the checkpoint into a folder that appears whole or not at all.
@@ -186,7 +227,8 @@ public struct Checkpoint: Sendable {
     @discardableResult
     public func write(to output: String, options: WriteOptions = WriteOptions()) async throws -> WriteReport {
         let plan = try writePlan(shardLimit: options.shardLimit)
-        let config = try description.config.withoutQuantisation.forAllReaders(description.architecture, dtype: dtype)
+        var config = try description.config.withoutQuantisation.forAllReaders(description.architecture, dtype: dtype)
+        if let table = try quantisedTable() { config = config.stating(table.configuration(of: description)) }
         let history = history
         let sources = sources
         let carried = description.config.surroundings.carried.map(\.name)

@@ -136,17 +136,17 @@ private final class TableReader {
             let job = WriteJob(outputs: [part], position: nil)
             let target = UnsafeMutableRawBufferPointer(
                 rebasing: buffer[common.lowerBound - wanted.lowerBound..<common.upperBound - wanted.lowerBound])
-            if job.commonRows != nil, !job.hasWhole {
-                let width = max(part.columns * part.elementSize, 1)
-                let rows =
+            if job.commonSteps != nil, !job.hasWhole {
+                let width = max(part.columns * part.elementSize * part.rowsPerStep, 1)
+                let steps =
                     (common.lowerBound - part.offset) / width..<(common.upperBound - part.offset + width - 1) / width
-                try make(job, rows, at: common.lowerBound, target)
+                try make(job, steps, at: common.lowerBound, target)
                 continue
             }
             if whole[index] == nil {
                 var bytes = [UInt8](repeating: 0, count: part.byteCount)
-                let rows = job.commonRows.map { 0..<$0 }
-                try bytes.withUnsafeMutableBytes { try make(job, rows, at: part.offset, $0) }
+                let steps = job.commonSteps.map { 0..<$0 }
+                try bytes.withUnsafeMutableBytes { try make(job, steps, at: part.offset, $0) }
                 whole[index] = bytes
             }
             whole[index]?.withUnsafeBytes { bytes in
@@ -157,9 +157,9 @@ private final class TableReader {
     }
 
     private func make(
-        _ job: WriteJob, _ rows: Range<Int>?, at start: Int, _ target: UnsafeMutableRawBufferPointer
+        _ job: WriteJob, _ steps: Range<Int>?, at start: Int, _ target: UnsafeMutableRawBufferPointer
     ) throws {
-        try runner.make(job, rows, into: RangeSink(start: start, target), stop, isCancelled: isCancelled)
+        try runner.make(job, steps, into: RangeSink(start: start, target), stop, isCancelled: isCancelled)
         if stop.isRaised { throw CheckpointError.cancelled }
     }
 }

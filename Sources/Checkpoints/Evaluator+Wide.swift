@@ -4,7 +4,8 @@ import Safetensors
 extension Evaluator {
     /// Rows of a matrix that are computed at a time.
     static func rowsPerBlock(of matrix: LazyTensor) -> Int {
-        max(1, elementsPerBlock / max(1, matrix.columns))
+        if case .encoded(let encoded, let part) = matrix.expression { return encoded.rowsPerPart(of: part) }
+        return max(1, elementsPerBlock / max(1, matrix.columns))
     }
 
     /// Rows of a tensor that is computed in F64, rounded once to its dtype.
@@ -57,7 +58,7 @@ extension Evaluator {
             try addProduct(b, a, rank: rank, scale: scale, rows: rows, columns: columns, to: out)
         case .aligned(let alignment, let own):
             try align(alignment, own, rows: rows, columns: columns, into: out)
-        case .quantised, .constant, .random, .values, .whole, .perturbed, .redrawn:
+        case .quantised, .constant, .random, .values, .whole, .perturbed, .redrawn, .encoded:
             try withScratch(of: Float.self, count: out.count) { values in
                 try evaluate(expression, rows: rows, columns: columns, into: values)
                 for i in out.indices { out[i] = Double(values[i]) }

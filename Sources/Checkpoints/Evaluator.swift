@@ -16,6 +16,8 @@ package final class LoadedSources {
     private var ranges: [(tensor: SourceTensor, range: Range<Int>, bytes: PageBuffer)] = []
     /// A quantised weight of which values came out NaN or infinite, and how many.
     var nonfinite: (tensor: QuantisedTensor, count: Int)?
+    /// The scales of matrices that are quantised: their codes are made with them, and they are written too.
+    var scales: [EncodedMatrix.Rows: EncodedMatrix.RowScales] = [:]
 
     package init() {}
 
@@ -77,7 +79,7 @@ package struct Evaluator {
     /// Elements of each operand in F64 that are combined at a time: what stays in the second-level cache.
     package static let wideElementsPerBlock = 1 << 14
 
-    private let loaded: LoadedSources
+    let loaded: LoadedSources
 
     package init(loaded: LoadedSources) {
         self.loaded = loaded
@@ -97,6 +99,9 @@ package struct Evaluator {
     ) throws -> R {
         if let (tensor, view) = matrix.copied {
             return try withElements(of: tensor, view, rows: rows) { try body($0, 0) }
+        }
+        if case .encoded(let encoded, let part) = matrix.expression {
+            return try withBytes(of: encoded, part, rows: rows, body)
         }
         let count = rows.count * matrix.columns
         if matrix.expression.isWide { return try withWideBytes(of: matrix, rows: rows, body) }
@@ -163,6 +168,8 @@ package struct Evaluator {
             try evaluate(x, rows: rows, columns: columns, into: out)
             let known = try moments.resolve(self)
             redraw(selection, key, known, rows: rows, columns: columns, in: out)
+        case .encoded:
+            throw CheckpointError(.internalFailure, message: "codes were asked for as values")
         }
     }
 

@@ -17,6 +17,10 @@ extension LazyTensor {
     /// - Throws: `CheckpointError` that names the tensor on disk and its dtype.
     func checkWritable(as name: String) throws {
         guard copied == nil else { return }
+        if case .encoded = expression {
+            for (tensor, _) in expression.sources { try tensor.checkComputable() }
+            return
+        }
         try checkComputable(as: name)
     }
 

@@ -93,7 +93,11 @@ extension ModelConfig {
         for shared in ["tie_word_embeddings", "dtype", "torch_dtype"] where outer[shared] != nil {
             outer[shared] = object[shared] ?? outer[shared]
         }
-        outer[wrapper.key] = .object(object)
+        // Readers look for it beside the whole model's configuration.
+        var inner = object
+        outer["quantization_config"] = object["quantization_config"]
+        inner["quantization_config"] = nil
+        outer[wrapper.key] = .object(inner)
         return outer
     }
 

@@ -60,6 +60,8 @@ package indirect enum TensorExpression: Sendable {
     case aligned(RowAlignment, own: Int)
     /// A matrix that can only be computed whole.
     case whole(Deferred<[Float]>, from: [TensorExpression])
+    /// A part of what a matrix is stored as when it is quantised: bytes, not values.
+    case encoded(EncodedMatrix, EncodedMatrix.Part)
 
     package enum Distribution: Sendable, Hashable {
         /// Mean zero, the given standard deviation.
@@ -114,6 +116,7 @@ package indirect enum TensorExpression: Sendable {
         case .lowRank(let x, let a, let b, _, _): [x, a, b]
         case .aligned(let alignment, _): alignment.sources
         case .whole(_, let inputs): inputs
+        case .encoded(let matrix, let part): part.isOfValues ? [matrix.values] : []
         }
     }
 
@@ -123,6 +126,7 @@ package indirect enum TensorExpression: Sendable {
         case .perturbed, .redrawn, .whole: true
         case .picked(_, _, .deferred, _): true
         case .combined(_, let rule, _) where rule.isDeferred: true
+        case .encoded(let matrix, let part) where matrix.global != nil && part != .shape: true
         default: operands.contains(where: \.isDeferred)
         }
     }
@@ -150,12 +154,18 @@ package indirect enum TensorExpression: Sendable {
         for operand in operands { operand.release() }
     }
 
+    /// Rows that must be made together, but for the last ones, since they share what they are made with.
+    var rowsPerStep: Int {
+        if case .encoded(let matrix, .codes) = self { return matrix.rowsPerStep }
+        return 1
+    }
+
     /// Whether the values are computed in F64.
     var isWide: Bool {
         switch self {
         case .combined, .lowRank, .aligned: true
         case .source(let tensor, _): tensor.info.dtype == .f64
-        case .quantised, .random, .constant, .values, .whole: false
+        case .quantised, .random, .constant, .values, .whole, .encoded: false
         default: operands.contains(where: \.isWide)
         }
     }
@@ -181,6 +191,8 @@ package indirect enum TensorExpression: Sendable {
             guard let first = own.min(), let last = own.max(), last - first < 2 * own.count else { return [] }
             return x.needed(rows: first..<last + 1)
         case .picked(_, .rows, .deferred, _), .aligned, .whole: return []
+        case .encoded(let matrix, let part):
+            return part.isOfValues ? matrix.values.needed(rows: matrix.rows(of: part, rows)) : []
         case .lowRank(let x, let a, let b, let rank, _):
             return x.needed(rows: rows) + a.needed(rows: 0..<rank) + b.needed(rows: rows)
         default: return operands.flatMap { $0.needed(rows: rows) }

@@ -52,22 +52,23 @@ struct WriteJob: Sendable {
         return result
     }
 
-    /// The rows that can be written a block at a time; nil where the outputs must be made whole.
-    var commonRows: Int? {
-        guard let rows = outputs.first?.rows, outputs.allSatisfy({ $0.rows == rows && $0.matrix != nil }) else {
+    /// The steps that all outputs can be written in, some rows of each at a time; nil where they must be made whole.
+    var commonSteps: Int? {
+        guard let steps = outputs.first?.steps, outputs.allSatisfy({ $0.steps == steps && $0.matrix != nil }) else {
             return nil
         }
-        return rows
+        return steps
     }
 
-    /// The byte ranges of source tensors that rows `rows` of all outputs need (all of them where `rows` is nil), merged.
-    func ranges(rows: Range<Int>?) -> [(tensor: SourceTensor, range: Range<Int>)] {
+    /// The byte ranges of source tensors that some steps of all outputs need (all of them where `steps` is nil), merged.
+    func ranges(steps: Range<Int>?) -> [(tensor: SourceTensor, range: Range<Int>)] {
         var byTensor: [SourceTensor: [Range<Int>]] = [:]
         var order: [SourceTensor] = []
         for output in outputs {
             for placement in output.placements {
                 let matrix = placement.tensor
-                for (tensor, cover) in matrix.expression.needed(rows: rows ?? 0..<matrix.rows) {
+                let rows = steps.map { output.rows(steps: $0) } ?? 0..<matrix.rows
+                for (tensor, cover) in matrix.expression.needed(rows: rows) {
                     guard !cover.isEmpty else { continue }
                     let size = tensor.elementSize
                     if byTensor[tensor] == nil { order.append(tensor) }

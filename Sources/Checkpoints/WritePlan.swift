@@ -37,6 +37,14 @@ struct Output: Sendable {
         return placements[0].tensor
     }
     var byteCount: Int { rows * columns * elementSize }
+    /// Rows that are made at a time: one, or as many as share a row of scales.
+    var rowsPerStep: Int { matrix?.expression.rowsPerStep ?? 1 }
+    var steps: Int { (rows + rowsPerStep - 1) / rowsPerStep }
+
+    /// The rows of some steps.
+    func rows(steps: Range<Int>) -> Range<Int> {
+        steps.lowerBound * rowsPerStep..<min(steps.upperBound * rowsPerStep, rows)
+    }
 }
 
 /// What to write, cut into files, and into jobs that read every byte of the sources once.
@@ -50,15 +58,16 @@ package struct WritePlan: Sendable {
     package var byteCount: Int { files.reduce(0) { $0 + $1.size } }
     /// The bytes of all tensors, headers not included: the index's `total_size`.
     package var tensorByteCount: Int { files.reduce(0) { $0 + $1.size - $1.header.count } }
-    package var parameterCount: Int {
-        files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.shape.elementCount } }
-    }
+    /// Values of all tensors: not their elements, of which codes may have fewer.
+    package let parameterCount: Int
 
     /// Lays tensors out in shards of at most `shardLimit` bytes, as Hugging Face's libraries cut and name them.
     ///
+    /// - Parameter parameters: values that the tensors stand for; nil for their elements.
     /// - Throws: `SafetensorsError` where a name or size cannot be written, `CheckpointError` where a tensor would be
     ///   computed from what has no values.
-    package init(tensors: [DiskTensor], shardLimit: Int) throws {
+    package init(tensors: [DiskTensor], shardLimit: Int, parameters: Int? = nil) throws {
+        parameterCount = parameters ?? tensors.reduce(0) { $0 + $1.shape.elementCount }
         for tensor in tensors {
             for (matrix, _) in tensor.placements { try matrix.checkWritable(as: tensor.name) }
         }

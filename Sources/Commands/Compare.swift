@@ -16,7 +16,9 @@ struct Compare: AsyncParsableCommand {
             Two checkpoints of one family, or two .safetensors files, are compared by the names of their tensors. A \
             dense checkpoint and a mixture of experts are compared by role: every expert with the dense \
             feed-forward network (times its factor), everything else with its counterpart. Configurations are compared \
-            by what they mean: the function is the same only where everything that it depends on agrees.
+            by what they mean: the function is the same only where everything that it depends on agrees. Where one of \
+            the two is quantised, it is compared by the values that its codes stand for, and the error of each role is \
+            told.
 
             With --data it is the outputs that are compared: the logits' largest and mean difference, the mean KL \
             divergence of the second from the first, and for how many tokens the likeliest is the same. The checkpoints \
@@ -78,6 +80,10 @@ struct Compare: AsyncParsableCommand {
             let moe = try Checkpoint(ifModelAt: second), moe.isMixture
         {
             try await compareByRole(dense, moe, page, isCancelled)
+        } else if let a = try? Checkpoint(at: first), let b = try? Checkpoint(at: second), a.isMixture == b.isMixture,
+            a.isQuantised || b.isQuantised
+        {
+            try await compareErrors(a, b, page, isCancelled)
         } else {
             try await compareByName(page, isCancelled)
         }
@@ -139,6 +145,39 @@ struct Compare: AsyncParsableCommand {
             try standardOutput(report.verdict)
         }
         try conclude(report.isExact, within: report.isWithin(tolerance ?? 0))
+    }
+
+    /// A model and its quantised form.
+    private func compareErrors(
+        _ a: Checkpoint, _ b: Checkpoint, _ page: ReportFile?, _ isCancelled: @escaping @Sendable () -> Bool
+    ) async throws {
+        let errors = try await RoleErrors.between(a, b, threads: threads, isCancelled: isCancelled)
+        let configuration = try FunctionTraits(a.description).disagreements(with: FunctionTraits(b.description))
+        var document = errors.json
+        document["configuration"] = .array(configuration.map { .object($0.json) })
+        try page?.write(Report(first, second, errors, result: .object(document)), common)
+        if common.json {
+            try standardOutput(JSON.object(document).serialized())
+        } else if !common.quiet {
+            var table = TextTable([.left, .right, .right, .right])
+            table.add("role", "tensors", "relative error", "largest")
+            let differing = errors.rows.filter { all || $0.same < $0.tensors }
+            for row in differing + [errors.all] {
+                table.add(row.role, "\(row.tensors)", numberText(row.relative), numberText(row.largest))
+            }
+            try standardOutput(table.text, terminator: "")
+            let same = errors.rows.filter { $0.same == $0.tensors }
+            if !all, !same.isEmpty { try standardOutput("The same: \(same.map(\.role).joined(separator: ", ")).") }
+            for role in errors.missing.prefix(all ? Int.max : 20) { try standardOutput("only in one of them: \(role)") }
+            if !all, errors.missing.count > 20 {
+                try standardOutput("and \(errors.missing.count - 20) more: --all lists them")
+            }
+            for disagreement in configuration { try standardOutput("configuration: \(disagreement)") }
+        }
+        let isComplete = errors.missing.isEmpty && configuration.isEmpty
+        try conclude(
+            isComplete && errors.all.same == errors.all.tensors,
+            within: isComplete && errors.all.largest <= (tolerance ?? 0))
     }
 
     private func compareOutputs(_ page: ReportFile?) throws {

@@ -76,6 +76,30 @@ extension Report {
                         [.init("largest difference", rows.map(\.largest))]))))
     }
 
+    /// A checkpoint and its quantised form compared by role.
+    init(_ first: String, _ second: String, _ errors: RoleErrors, result: JSON) {
+        self.init(comparing: first, second)
+        self.result = result
+        summary =
+            "\(errors.all.tensors) tensors, \(errors.all.same) of them the same; the root mean square of the "
+            + "differences is \(numberText(errors.all.relative)) of that of the weights."
+        facts += errors.rows.map {
+            (
+                $0.role,
+                "\($0.tensors) tensors, relative error \(numberText($0.relative)), largest \(numberText($0.largest))"
+            )
+        }
+        let rows = errors.rows.filter { $0.same < $0.tensors }
+        guard !rows.isEmpty else { return }
+        figures.append(
+            Figure(
+                "Error by role", caption: "The root mean square of the differences over that of the first's values.",
+                .bars(
+                    BarChart(
+                        Axis("relative error"), categoryTitle: "role", rows.map(\.role),
+                        [.init("relative error", rows.map(\.relative))]))))
+    }
+
     /// Two models compared by what they compute.
     init(_ first: String, _ second: String, _ domains: [(name: String, comparison: OutputComparison)], result: JSON) {
         self.init(comparing: first, second)

@@ -6,7 +6,8 @@ import Transforms
 
 struct Convert: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Change a checkpoint's dtype, shard size or layout; pack it without loss, and unpack it.",
+        abstract:
+            "Change a checkpoint's dtype, shard size or layout; quantise it; pack it without loss, and unpack it.",
         discussion: """
             Values are rounded once, to the nearest, ties to even. A value that the new dtype cannot hold stops the \
             conversion, unless --allow-overflow lets it become infinite. Tensors that are not floating-point numbers \
@@ -14,6 +15,8 @@ struct Convert: AsyncParsableCommand {
 
               moe-tool convert --dtype BF16 model                       # -> model-bf16
               moe-tool convert --layout fused mixtral -o mixtral-fused
+              moe-tool convert --quantise fp8-block qwen3-moe           # -> qwen3-moe-fp8-block, half the size
+              moe-tool convert --quantise int4-group:128 --roles experts --scale-search mse mixtral
               moe-tool convert --pack mixtral                           # -> mixtral-packed, two thirds of the size or less
               moe-tool convert --unpack mixtral-packed -o mixtral       # the same files, bit for bit
             """)
@@ -32,6 +35,7 @@ struct Convert: AsyncParsableCommand {
             """)
     var zstd = false
 
+    @OptionGroup var quantising: QuantisingOptions
     @OptionGroup var writing: WritingOptions
     @OptionGroup var verifying: VerifyingOptions
     @OptionGroup var common: CommonOptions
@@ -41,9 +45,20 @@ struct Convert: AsyncParsableCommand {
         guard asked.count < 2 else {
             throw ValidationError("\(asked.joined(separator: " and ")): give one of them")
         }
+        if let dtype = try writing.parsedDType(), [.f8E4M3, .f8E5M2].contains(dtype), quantising.quantise != nil {
+            throw ValidationError(
+                "--dtype \(dtype.rawValue) and --quantise: what is not quantised stays in F32, F16 or BF16; give one of them"
+            )
+        }
+        if writing.allowNonfinite, quantising.quantise != nil {
+            throw ValidationError(
+                "--allow-nonfinite and --quantise: a value that is NaN or infinite leaves its block without a scale; "
+                    + "repair the source")
+        }
         guard let option = asked.first, direction != nil else { return }
-        if writing.dtype != nil || writing.layout != nil {
-            throw ValidationError("\(option) keeps every byte: change dtype or layout in a run without it")
+        if writing.dtype != nil || writing.layout != nil || quantising.quantise != nil {
+            throw ValidationError(
+                "\(option) keeps every byte: change dtype or layout, or quantise, in a run without it")
         }
         if writing.dryRun {
             throw ValidationError("\(option) has no --dry-run: the size is known only when it is done")
@@ -59,7 +74,7 @@ struct Convert: AsyncParsableCommand {
 
     /// Whether the files are packed as they are, and are the same when they are unpacked.
     private var keepsFiles: Bool {
-        writing.pack && writing.dtype == nil && writing.layout == nil
+        writing.pack && writing.dtype == nil && writing.layout == nil && quantising.quantise == nil
             && writing.maxShardSize.bytes == WriteOptions().shardLimit
     }
 
@@ -72,15 +87,22 @@ struct Convert: AsyncParsableCommand {
                 "warning: \(dtype.rawValue) keeps \(dtype == .f8E4M3 ? 3 : 2) bits of the mantissa and no scale: "
                     + "few readers accept it, and most models lose quality\n")
         }
-        let suffix = "-" + (dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? "converted")
+        let quantisation = try quantising.options
+        let named = quantisation?.format.description.replacing("-group:", with: "-g")
+        let suffix = "-" + (named ?? dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? "converted")
+        // Whoever quantises wants other outputs, by as much as he says or else by as much as it takes.
+        let isChecked = quantisation == nil || verifying.tolerance != nil
         try await write(
             source, to: writing.output ?? defaultOutput(for: input, suffix: suffix), writing: writing, common: common,
-            remarks: [], details: [:]
-        ) { made in
-            verifying.check(
-                against: source, writing,
-                tolerance: .rounding(to: made.dtype == source.dtype ? .f32 : made.dtype ?? .f32))
-        }
+            remarks: [], details: [:],
+            check: !isChecked
+                ? nil
+                : { made in
+                    verifying.check(
+                        against: source, writing,
+                        tolerance: .rounding(to: made.dtype == source.dtype ? .f32 : made.dtype ?? .f32))
+                }
+        ) { checkpoint in try quantisation.map { try checkpoint.quantised($0) } ?? checkpoint }
     }
 
     private func copy(_ direction: PackedCopy.Direction) async throws {

@@ -25,17 +25,25 @@ extension WritingOptions {
 ///   - remarks: sentences for the user; `details` is their form in the JSON document.
 ///   - check: what `--verify` compares the result's outputs with, where there is such a model.
 ///   - loss: what measures the result on text, where the transform cannot keep the function.
+///   - finishing: what is done to the checkpoint last, after what the writing options ask for.
 func write(
     _ checkpoint: Checkpoint, to output: String, writing: WritingOptions, common: CommonOptions, remarks: [String],
-    details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil, loss: LossChange? = nil
+    details: JSONObject, check: ((Checkpoint) -> FunctionCheck)? = nil, loss: LossChange? = nil,
+    finishing: (Checkpoint) throws -> Checkpoint = { $0 }
 ) async throws {
+    var remarks = remarks
     var checkpoint = checkpoint
     checkpoint = try checkpoint.dropping(writing.drop)
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
     if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
+    checkpoint = try finishing(checkpoint)
     var document = JSONObject()
     document["output"] = .string(output)
     for key in details.keys { document[key] = details[key] }
+    if let quantised = try checkpoint.quantisationSummary {
+        remarks.append(quantised.remark)
+        document["quantised"] = .object(quantised.json)
+    }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)
         try printPlan(plan, checkpoint, output, writing, common, remarks: remarks, document)
@@ -46,8 +54,9 @@ func write(
     try loss?.checkMemory(checkpoint)
     MatrixMemory.trim()
     let made = checkpoint
+    let told = remarks
     try await report(
-        writing, common, remarks: remarks, warnings: checkpoint.warnings, document, verification: verification,
+        writing, common, remarks: told, warnings: checkpoint.warnings, document, verification: verification,
         loss: loss, isResumable: !writing.pack
     ) { options in
         var options = options

@@ -14,6 +14,7 @@ tool="$(swift build -c release --show-bin-path)/moe-tool"
 for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/upcycle.py "$tool"
     "$python" Tests/Interop/merge.py "$tool"
+    if "$python" -c "import compressed_tensors" 2>/dev/null; then "$python" Tests/Interop/quantised.py "$tool"; fi
     "$python" Tests/Interop/experiment.py ${EXPERIMENT:+"$EXPERIMENT"}
     if [ -n "${MODELS:-}" ]; then
         "$python" Tests/Interop/generate.py "$tool" $MODELS

@@ -7,6 +7,7 @@
 
 #include "CMixers.h"
 #include "CQuantised.h"
+#include "CQuantising.h"
 #include "CTransformer.h"
 
 // Calls that Glibc hides from Swift (they need _GNU_SOURCE), each with the meaning of the call it is named for.
