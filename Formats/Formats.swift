@@ -4,12 +4,12 @@ package enum Formats {
     package static let families = [
         "llama", "mistral", "qwen2", "qwen3", "olmo2", "granite", "gemma2", "phi3", "glm4", "seed_oss", "olmo3",
         "gemma3_text", "gemma", "ministral3", "smollm3", "exaone4", "ernie4_5", "hunyuan_v1_dense", "cohere2",
-        "lfm2", "qwen3_5_text",
+        "lfm2", "qwen3_5_text", "olmo", "arcee",
         "mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "flex_olmo", "granitemoe", "phimoe", "deepseek_v2",
         "deepseek_v3", "gpt_oss", "glm4_moe", "glm4_moe_lite", "minimax_m2", "dots1", "solar_open", "hy_v3",
         "granitemoeshared", "granitemoehybrid", "afmoe", "exaone_moe", "ernie4_5_moe", "hunyuan_v1_moe",
         "llama4_text", "kimi_k2", "deepseek_v32",
-        "lfm2_moe", "qwen3_next", "qwen3_5_moe_text", "nemotron_h", "gemma4_text",
+        "lfm2_moe", "qwen3_next", "qwen3_5_moe_text", "nemotron_h", "gemma4_text", "cohere2_moe",
     ]
 
     /// The file that describes a family.
@@ -65,6 +65,9 @@ package enum Formats {
         case "qwen3_next": PackageResources.qwen3_next_json
         case "qwen3_5_moe_text": PackageResources.qwen3_5_moe_text_json
         case "nemotron_h": PackageResources.nemotron_h_json
+        case "olmo": PackageResources.olmo_json
+        case "arcee": PackageResources.arcee_json
+        case "cohere2_moe": PackageResources.cohere2_moe_json
         case "gemma4_text": PackageResources.gemma4_text_json
         default: nil
         }

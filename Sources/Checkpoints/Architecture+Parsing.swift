@@ -146,7 +146,8 @@ struct ArchitectureParser {
             throw failure("router.score")
         }
         return Architecture.Router(
-            score: score, selectsBeforeScoring: object["order"]?.string == "topk-then-softmax",
+            score: score, scoreKey: object["scoreKey"]?.string,
+            selectsBeforeScoring: object["order"]?.string == "topk-then-softmax",
             renormalization: try string(object["renormalize"], "router.renormalize"),
             scaleKey: object["scale"]?.string, groups: object["groups"]?.object, jitterKey: object["jitter"]?.string,
             gatesInput: object["gatesInput"]?.bool ?? false,

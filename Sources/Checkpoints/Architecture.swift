@@ -68,6 +68,8 @@ package struct Architecture: Sendable {
         package enum Score: String, Sendable { case softmax, sigmoid, sparsemixer }
 
         package let score: Score
+        /// The configuration key that says whether it is softmax or sigmoid instead; nil where the family has one.
+        package let scoreKey: String?
         /// Whether the gates are made from the selected logits alone, and so sum to one.
         package let selectsBeforeScoring: Bool
         /// "always", "never", or the configuration key that says whether the selected gates are divided by their sum.

@@ -70,8 +70,20 @@ struct TensorMatch {
         let names = Set(stored.names)
         config.surroundings.naming = .found(in: names, of: given.architecture)
         var description = try ModelDescription(given.architecture, config)
-        self.description = description
         layout = try Self.layout(of: description, names)
+        // Of the layers behind the model's own, those are described that are whole layers of the family.
+        for layer in FurtherLayer.found(in: names, description).prefix(FurtherLayer.most) {
+            var trial = config
+            trial.surroundings.further.append(layer)
+            let candidate = try ModelDescription(given.architecture, trial)
+            let isWhole = try candidate.expectedTensors(layout: layout).allSatisfy { expected in
+                guard expected.name.hasPrefix(layer.prefix) else { return true }
+                guard let found = tensors.lookup(expected.name)?.info else { return expected.isOptional }
+                return found.shape.dimensions == expected.shape
+            }
+            if isWhole { (config, description) = (trial, candidate) }
+        }
+        self.description = description
         var seen: Set<String> = []
         for expected in try description.expectedTensors(layout: layout) {
             seen.insert(expected.name)
@@ -117,6 +129,11 @@ struct TensorMatch {
                         name: name, shape: entry.shape, byteCount: entry.byteCount,
                         view: .contiguous(rows: tensor.rows, columns: tensor.columns)))
             }
+        }
+        if !description.further.isEmpty {
+            notes.append(
+                "layers that predict further tokens, which transforms treat like the model's own: "
+                    + description.further.map { escaped(String($0.prefix.dropLast())) }.joined(separator: ", "))
         }
         if !config.surroundings.carried.isEmpty {
             config.surroundings.carried.sort { utf8Precedes($0.name, $1.name) }

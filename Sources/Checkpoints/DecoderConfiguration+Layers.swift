@@ -99,9 +99,14 @@ extension ConfigurationReader {
             let first = try limit(layers)
             return (0..<layers).map { $0 >= first ? special : .full }
         case "all-but-every":
-            let period = try limit(0)
-            guard period > 0 else { return [LayerType.Kind](repeating: .full, count: layers) }
-            return (0..<layers).map { ($0 + 1) % period != 0 ? special : .full }
+            func kinds(_ period: Int, _ count: Int) -> [LayerType.Kind] {
+                (0..<count).map { period > 0 && ($0 + 1) % period != 0 ? special : .full }
+            }
+            // Dense layers that come first may have a period of their own.
+            let first = rule["first"]?.object
+            let dense = min(max(try first?["count"]?.string.flatMap { try int($0) } ?? 0, 0), layers)
+            let period = try first?["every"]?.string.flatMap { try int($0) } ?? 0
+            return try kinds(period, dense) + kinds(limit(0), layers - dense)
         case "without-positions", "with-positions":
             let chosen = parts[0] == "with-positions"
             return try hasPositions(rule: rules["noPositions"]?.object ?? [:], layers).map {
@@ -159,7 +164,9 @@ extension ConfigurationReader {
                 try differs
                 ? config.ropeParameters(description.architecture, layerType: name)
                 : config.ropeParameters(description.architecture) ?? JSONObject()
-            if let key = rules["rotaryDimension"]?.string, let values = try int(key) {
+            if let key = rules["rotaryDimension"]?.string, parameters["partial_rotary_factor"] == nil,
+                let values = try int(key)
+            {
                 guard values > 0, values <= dimension else {
                     throw failure(.malformed, "\(key) is \(values), and heads have \(dimension) values")
                 }
@@ -183,7 +190,11 @@ extension ConfigurationReader {
             guard try switchHolds(rule) else { return types.map { _ in false } }
             return types.map { $0.kind == .full }
         }
-        if rule["layers"]?.string == "without-window" { return types.map { $0.window == nil } }
+        if rule["layers"]?.string == "without-window" {
+            let denseHave = try rule["denseHaveWhenOne"]?.string.flatMap { try int($0) } == 1
+            let isMixture = description.moeLayers
+            return types.indices.map { types[$0].window == nil && !(denseHave && !isMixture[$0]) }
+        }
         return try hasPositions(rule: rule, types.count).map { !$0 }
     }
 

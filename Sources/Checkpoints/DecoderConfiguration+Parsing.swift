@@ -82,17 +82,18 @@ package struct ConfigurationReader {
     }
 
     package func norm() throws -> Norm {
-        let key = rules["normEpsilon"]?.string ?? "rms_norm_eps"
-        let epsilon = try number(key) ?? 1e-6
+        let rmsKey = try rules["rmsNormWhen"]?.string.flatMap { try number($0) == nil ? nil : $0 }
+        let key = rmsKey ?? rules["normEpsilon"]?.string ?? "rms_norm_eps"
+        let epsilon = try rules["normEpsilonValue"]?.double ?? number(key) ?? 1e-6
         guard epsilon >= 0 else { throw failure(.malformed, "\(key) is \(epsilon), and must not be negative") }
         let kind: Norm.Kind
         switch rules["norm"]?.string {
         case nil: kind = .rms
         case "rms-plus-one": kind = .rmsPlusOne
-        case "layer": kind = .layer
+        case "layer": kind = rmsKey == nil ? .layer : .rms
         default: throw failure(.internalFailure, "the architecture file names a norm that is not known")
         }
-        return Norm(kind: kind, epsilon: Float(epsilon))
+        return Norm(kind: kind, epsilon: Float(epsilon), hasWeights: rules["normWeights"]?.bool ?? true)
     }
 
     package func embeddingScale(hidden: Int) throws -> Float {
@@ -114,7 +115,11 @@ package struct ConfigurationReader {
             guard limit > 0 else { throw failure(.malformed, "the limit of the activation must be positive") }
             return .clampedSwiGLU(alpha: Float(alpha), limit: Float(limit))
         }
-        if rules["activation"]?.object?["kind"]?.string == "silu" { return .silu }
+        switch rules["activation"]?.object?["kind"]?.string {
+        case "silu": return .silu
+        case "gelu-tanh": return .geluTanh
+        default: break
+        }
         for key in description.architecture.activation.keys {
             switch try description.config.value(key, description.architecture)?.string {
             case "silu", "swish": return .silu
@@ -201,18 +206,45 @@ package struct ConfigurationReader {
         let experts = try size("experts")
         let topK = try size("top_k")
         let shared = try description.sizeIfKnown("shared_inner").map { _ in try size("shared_inner") }
+        let isMean = shared.map { $0 > 0 } == true ? try sharedIsMean() : false
         return Mixture(
             experts: experts, topK: topK, expertInner: try size("expert_inner"),
-            sharedInner: shared == 0 ? nil : shared, hasDenseBeside: rules["denseBeside"]?.bool == true,
-            router: try router(experts: experts, topK: topK))
+            sharedInner: shared == 0 ? nil : shared, sharedScale: isMean ? 0.5 : 1,
+            hasDenseBeside: rules["denseBeside"]?.bool == true,
+            router: try router(experts: experts, topK: topK, factor: isMean ? 0.5 : 1))
     }
 
-    private func router(experts: Int, topK: Int) throws -> Router {
+    /// Whether routed and shared experts are averaged instead of summed.
+    private func sharedIsMean() throws -> Bool {
+        guard let key = rules["sharedCombination"]?.string else { return false }
+        let value = try description.config.value(key, description.architecture)?.string
+        switch value {
+        case "average": return true
+        case "sum": return false
+        default: throw failure(.incompatible, "\(key) is \(escaped(value ?? "missing")), and must be average or sum")
+        }
+    }
+
+    /// Whether a configuration that chooses between the two has scores by sigmoid.
+    private func isSigmoid(_ rule: Architecture.Router) throws -> Bool {
+        guard let key = rule.scoreKey else { return rule.score == .sigmoid }
+        let value = try description.config.value(key, description.architecture)?.string
+        switch value {
+        case "sigmoid": return true
+        case "softmax": return false
+        default:
+            throw failure(.incompatible, "\(key) is \(escaped(value ?? "missing")), and must be softmax or sigmoid")
+        }
+    }
+
+    private func router(experts: Int, topK: Int, factor: Float) throws -> Router {
         guard let rule = description.architecture.router else {
             throw failure(.internalFailure, "the architecture file names no router")
         }
         let score: Router.Score
+        let isSigmoid = try isSigmoid(rule)
         switch rule.score {
+        case _ where isSigmoid: score = .sigmoid
         case .sigmoid: score = .sigmoid
         case .softmax: score = rule.selectsBeforeScoring ? .softmaxOfSelected : .softmax
         case .sparsemixer:
@@ -224,14 +256,16 @@ package struct ConfigurationReader {
             score = .sparseMixer(threshold: Float(2 * jitter))
         }
         var renormalizes = rule.alwaysRenormalizes
-        if let key = rule.renormalizationKey {
+        if rule.scoreKey != nil {
+            renormalizes = try isSigmoid && description.config.holds(rule.renormalization, description.architecture)
+        } else if let key = rule.renormalizationKey {
             renormalizes = try description.config.holds(key, description.architecture)
         }
         let scale = try rule.scaleKey.flatMap { try number($0) } ?? 1
         return Router(
             score: score, renormalizes: renormalizes, gatesInput: rule.gatesInput,
             leastSum: Float(try rule.leastSumKey.flatMap { try number($0) } ?? 0),
-            sumOffset: Float(rule.sumOffset), scale: Float(scale),
+            sumOffset: Float(rule.sumOffset), scale: Float(scale) * factor,
             groups: try rule.groups.flatMap { try groups($0, experts: experts, topK: topK) })
     }
 

@@ -48,10 +48,13 @@ package struct DecoderConfiguration: Sendable, Hashable {
         }
         package let kind: Kind
         package let epsilon: Float
+        /// Whether the norms of the stream have weights.
+        package let hasWeights: Bool
 
-        package init(kind: Kind, epsilon: Float) {
+        package init(kind: Kind, epsilon: Float, hasWeights: Bool = true) {
             self.kind = kind
             self.epsilon = epsilon
+            self.hasWeights = hasWeights
         }
 
         /// What is added to the weights before they multiply.
@@ -141,6 +144,8 @@ package struct DecoderConfiguration: Sendable, Hashable {
         package let expertInner: Int
         /// Hidden units of the shared expert; nil where there is none.
         package let sharedInner: Int?
+        /// The factor on the shared expert's output.
+        package let sharedScale: Float
         /// Whether a dense network stands beside the experts, and each has norms of its own; the router then sees the
         /// stream through a norm of its own.
         package let hasDenseBeside: Bool

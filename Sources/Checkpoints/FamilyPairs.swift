@@ -5,6 +5,8 @@ package struct PairRequirement: Sendable {
     enum Condition: Sendable {
         /// A key must not be set; it may be where the configuration has another one.
         case unset(String, unless: String?)
+        /// The rotary embeddings must be stretched in another way.
+        case ropeType(isNot: String)
         /// A size must have a value.
         case size(String, is: DimensionExpression)
     }
@@ -24,6 +26,9 @@ package struct PairRequirement: Sendable {
             guard try source.config.holds(key, source.architecture) else { return }
             let value = try source.config.value(key, source.architecture)?.serialized() ?? "set"
             throw refusal("\(key) is \(escaped(value)) and \(target) cannot say that")
+        case .ropeType(let type):
+            guard try source.config.ropeParameters(source.architecture)?["rope_type"]?.string == type else { return }
+            throw refusal("rope_type is \(type) and \(target) cannot say that")
         case .size(let symbol, let expression):
             let (found, expected) = (try source.size(symbol), try source.value(of: expression.text))
             guard found == expected else { throw refusal("\(symbol) is \(found), and \(target) needs \(expected)") }
@@ -82,6 +87,8 @@ package struct UpcyclingRules: Sendable {
         package let key: String?
         /// Whether it is counted in widths of an expert, not in units.
         package let countsExperts: Bool
+        /// Whether a mixture may do without one.
+        package let mayBeAbsent: Bool
     }
 
     package let sources: [String: Source]
@@ -116,6 +123,9 @@ package struct DensificationRules: Sendable {
         package let requirements: [PairRequirement]
         package let settings: [(key: String, setting: PairSetting)]
         package let windows: WindowSpelling?
+        /// The key of the network's width and the keys that go, where they are not those of the other targets.
+        package let innerKey: String?
+        package let removedKeys: [String]?
     }
 
     /// The first is the default.
@@ -144,7 +154,8 @@ extension ArchitectureParser {
             expertInnerKey: try string(object["expertInner"], "upcycle.expertInner"),
             sharedWidth: shared.map {
                 UpcyclingRules.SharedWidth(
-                    key: $0["key"]?.string, countsExperts: $0["unit"]?.string == "expert_inner")
+                    key: $0["key"]?.string, countsExperts: $0["unit"]?.string == "expert_inner",
+                    mayBeAbsent: $0["mayBeAbsent"]?.bool == true)
             },
             minimumExperts: object["minimumExperts"]?.int ?? 1, settings: settings(object),
             biases: try (object["biases"]?.array ?? []).map { try kind($0, "upcycle.biases") },
@@ -160,7 +171,8 @@ extension ArchitectureParser {
             guard let form = DensificationRules.Form(rawValue: form) else { throw failure("densify.to.form") }
             return DensificationRules.Target(
                 family: family, form: form, requirements: try requirements(object) + requirements(pair),
-                settings: settings(pair), windows: try windows(pair))
+                settings: settings(pair), windows: try windows(pair), innerKey: pair["inner"]?.string,
+                removedKeys: try pair["remove"].map { try strings($0, "densify.to.remove") })
         }
         return DensificationRules(
             targets: targets, innerKey: targets.isEmpty ? "" : try string(object["inner"], "densify.inner"),
@@ -174,6 +186,9 @@ extension ArchitectureParser {
             let reason = try string(object["because"], "requires.because")
             if let key = object["key"]?.string {
                 return PairRequirement(condition: .unset(key, unless: object["unless"]?.string), reason: reason)
+            }
+            if let type = object["ropeType"]?.string {
+                return PairRequirement(condition: .ropeType(isNot: type), reason: reason)
             }
             return PairRequirement(
                 condition: .size(

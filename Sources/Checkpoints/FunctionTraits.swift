@@ -77,6 +77,7 @@ package struct FunctionTraits: Sendable {
         addMixers(configuration)
         let norm = configuration.norm
         add("norm", "\(norm.kind)", .network)
+        if !norm.hasWeights { add("norm weights", "none", .network) }
         add("norm epsilon", canonicalText(norm.epsilon), .network)
         switch configuration.activation {
         case .silu: add("activation", "silu", .network)
@@ -99,6 +100,7 @@ package struct FunctionTraits: Sendable {
         add("expert width", "\(mixture.expertInner)", .experts)
         add("shared expert", mixture.sharedInner.map(String.init) ?? "none", .experts)
         add("experts of a token", "\(mixture.topK)", .routing)
+        if mixture.sharedScale != 1 { add("factor on the shared expert", canonicalText(mixture.sharedScale), .experts) }
         if mixture.hasDenseBeside { add("dense network", "beside the experts", .experts) }
         let router = mixture.router
         add("gates", "\(router.score)\(router.renormalizes ? ", divided by their sum" : "")", .routing)

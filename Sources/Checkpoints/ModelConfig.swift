@@ -63,7 +63,13 @@ package struct ModelConfig: Sendable {
 
     /// A whole number.
     package func int(_ key: String, _ architecture: Architecture) throws -> Int? {
-        guard let value = try value(key, architecture) else { return nil }
+        guard var value = try value(key, architecture) else { return nil }
+        if let list = value.array, let first = list.first {
+            guard list.allSatisfy({ Self.same($0, first) }) else {
+                throw failure(.incompatible, "\(key) differs from layer to layer, and moe-tool has one for all layers")
+            }
+            value = first
+        }
         // Some tools write sizes as 4096.0.
         if let number = value.int ?? value.double.flatMap({ Int(exactly: $0) }) {
             guard number.magnitude <= Self.largestNumber else {

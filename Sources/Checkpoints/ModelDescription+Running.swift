@@ -18,6 +18,11 @@ extension ModelDescription {
         try ConfigurationReader(self).mixture().router
     }
 
+    /// The factor on the shared expert's output.
+    ///
+    /// - Throws: as `routerConfiguration`.
+    package func sharedScale() throws -> Float { try ConfigurationReader(self).mixture().sharedScale }
+
     /// Refuses a result whose configuration cannot say what its source's says.
     ///
     /// - Parameter exceptVocabulary: the vocabulary may have become another.

@@ -243,6 +243,7 @@ package struct ModelDescription: Sendable {
         let replaced = Set(experts.flatMap { $0.parts.map(\.role) })
         let templates = try architecture.tensors.filter { template in
             if template.parts.contains(where: { replaced.contains($0.role) }) { return false }
+            if isWidthless(template) { return true }
             return try template.condition.map { try config.holds($0, architecture) } ?? true
         }
         let firstPerLayer = templates.firstIndex { $0.isPerLayer } ?? templates.count
@@ -267,6 +268,7 @@ package struct ModelDescription: Sendable {
                 }
             }
         }
+        for index in further.indices { result += try furtherTensors(index, Array(layered), conditioned) }
         for template in templates[firstPerLayer...] where !template.isPerLayer { result.append(try tensor(template)) }
         for tensor in config.surroundings.carried {
             result.append(
@@ -277,6 +279,12 @@ package struct ModelDescription: Sendable {
         return result
     }
 
+    /// Whether a tensor belongs to a shared expert without a unit, which transformers writes though it has no elements.
+    private func isWidthless(_ template: TensorTemplate) -> Bool {
+        symbols["shared_inner"] == 0
+            && template.parts.contains { [.sharedExpertGate, .sharedExpertUp, .sharedExpertDown].contains($0.role) }
+    }
+
     /// The name that the embedding's twin has where it is not tied.
     var headName: String? {
         architecture.tensors.first { $0.parts.first?.role == .head }.map {
@@ -284,7 +292,9 @@ package struct ModelDescription: Sendable {
         }
     }
 
-    private func tensor(_ template: TensorTemplate, layer: Int = 0, expert: Int = 0) throws -> ExpectedTensor {
+    func tensor(
+        _ template: TensorTemplate, layer: Int = 0, expert: Int = 0, name: String? = nil
+    ) throws -> ExpectedTensor {
         let shape = try template.shape.map { expression in
             guard let value = try expression.value({ try size($0) }) else {
                 throw config.failure(.malformed, "\(expression.text) is not a whole number, or overflows")
@@ -323,9 +333,10 @@ package struct ModelDescription: Sendable {
             }
         }
         return ExpectedTensor(
-            name: config.surroundings.naming.applied(to: template.name(layer: layer, expert: expert)), shape: shape,
+            name: name ?? config.surroundings.naming.applied(to: template.name(layer: layer, expert: expert)),
+            shape: shape,
             placements: placements,
-            isOptional: template.isOptional, keepsF32: template.keepsF32)
+            isOptional: template.isOptional || isWidthless(template), keepsF32: template.keepsF32)
     }
 }
 

@@ -240,9 +240,10 @@ struct RolePlan {
 
     /// What the dense model has and the mixture lacks; a bias of zeros is none.
     private mutating func addRest(of dense: Checkpoint, _ moe: Checkpoint) throws {
+        let mixtures = moe.description.allMoELayers
         for (role, tensor) in dense.table.sorted(by: { $0.key.description < $1.key.description })
         where moe.table[role] == nil {
-            let isMoE = role.layer.map { moe.description.moeLayers[$0] } ?? false
+            let isMoE = role.layer.map { mixtures.indices.contains($0) && mixtures[$0] } ?? false
             if isMoE, [.feedForwardGate, .feedForwardUp, .feedForwardDown].contains(role.kind) { continue }
             if role.kind == .head, let embedding = moe.table[Role(.embedding)] {
                 pairs.append(RolePair(role: role, group: .carried, found: embedding, expected: tensor))

@@ -41,6 +41,10 @@ package struct RotaryEmbedding: Sendable, Hashable {
         case linear(factor: Double)
         /// NTK-aware: the base grows with the length.
         case dynamic(factor: Double)
+        /// NTK-aware with a base that does not depend on the length.
+        case alpha(Double)
+        /// Each frequency has a factor of its own, another for sequences beyond a length (Ding et al. 2024, 2402.13753).
+        case longrope(short: [Float], long: [Float], beyond: Double)
         case llama3(factor: Double, low: Double, high: Double, original: Double)
         /// Only the first pairs are rotated, at the frequencies that they have among all.
         case proportional(factor: Double, pairs: Int)
@@ -90,7 +94,9 @@ package struct RotaryEmbedding: Sendable, Hashable {
         guard part > 0, part <= 1 else {
             throw config.failure(.malformed, "partial_rotary_factor is \(part), and must be above 0 and at most 1")
         }
-        let type = parameters["rope_type"]?.string ?? "default"
+        let stated = parameters["rope_type"]?.string ?? "default"
+        let rules = description.architecture.computation
+        let type = rules["ropeTypes"]?.object?[stated]?.string ?? stated
         let isProportional = type == "proportional"
         guard part == 1 || allowsPartial || isProportional else {
             throw config.failure(
@@ -120,6 +126,17 @@ package struct RotaryEmbedding: Sendable, Hashable {
             }
             return try number(key) == nil ? length : positive(key)
         }
+        let pairs = self.dimension / 2
+        func factors(_ key: String) throws -> [Float] {
+            guard let values = parameters[key]?.array?.map({ $0.double ?? 0 }), values.count == pairs,
+                values.allSatisfy({ $0 > 0 && $0.isFinite })
+            else {
+                throw config.failure(
+                    .malformed,
+                    "rope \(key) must be a list of \(pairs) positive numbers, one for each pair that is rotated")
+            }
+            return values.map { Float($0) }
+        }
         switch type {
         case "default": scaling = .none
         case "proportional":
@@ -128,7 +145,18 @@ package struct RotaryEmbedding: Sendable, Hashable {
         case "linear": scaling = .linear(factor: try positive("factor"))
         case "dynamic":
             guard self.dimension > 2 else { throw config.failure(.malformed, "dynamic rope needs heads of 4 or more") }
+            if rules["ropeAlpha"]?.bool == true, let alpha = try number("alpha"), alpha != 0 {
+                scaling = .alpha(try positive("alpha"))
+                break
+            }
             scaling = .dynamic(factor: try positive("factor"))
+        case "longrope":
+            let (short, long) = (try factors("short_factor"), try factors("long_factor"))
+            let original = try original()
+            let factor = try number("factor") == nil ? length / original : positive("factor")
+            magnitude =
+                try number("attention_factor") ?? (factor <= 1 ? 1 : (1 + log(factor) / log(original)).squareRoot())
+            scaling = .longrope(short: short, long: long, beyond: original)
         case "llama3":
             let (low, high) = (try positive("low_freq_factor"), try positive("high_freq_factor"))
             guard high > low else {
@@ -149,9 +177,6 @@ package struct RotaryEmbedding: Sendable, Hashable {
                 magnitude = mscale(factor, 1)
             }
             if all != 0 { latentScale = mscale(factor, all) * mscale(factor, all) }
-            if let beta = try number("llama_4_scaling_beta"), beta != 0 {
-                temperature = Temperature(beta: beta, length: original, offset: 0)
-            }
             let size = Double(self.dimension)
             let base = theta
             guard base != 1 else { throw config.failure(.malformed, "rope_theta is 1, which gives one frequency") }
@@ -171,10 +196,15 @@ package struct RotaryEmbedding: Sendable, Hashable {
             }
             scaling = .other(Self.text(type, all))
         }
+        if let beta = try number("llama_4_scaling_beta"), beta != 0 {
+            temperature = Temperature(beta: beta, length: try original(), offset: 0)
+        }
         self.magnitude = Float(magnitude)
         self.latentScale = Float(latentScale)
         // What is left may still overflow: no frequency may be infinite or NaN.
-        guard frequencies(length: 1).allSatisfy({ $0.isFinite }), magnitude.isFinite, latentScale.isFinite else {
+        guard frequencies(length: 1).allSatisfy({ $0.isFinite }),
+            frequencies(length: 1 << 30).allSatisfy({ $0.isFinite }), magnitude.isFinite, latentScale.isFinite
+        else {
             throw config.failure(.malformed, "the rope parameters give frequencies that are not finite")
         }
     }
@@ -192,6 +222,12 @@ package struct RotaryEmbedding: Sendable, Hashable {
         switch scaling {
         case .none: break
         case .linear(let factor): parts.append("linear, factor \(canonicalText(factor))")
+        case .alpha(let alpha): parts.append("base stretched by \(canonicalText(alpha))")
+        case .longrope(let short, let long, let length):
+            let lists = [short, long].map { $0.map { canonicalText($0) }.joined(separator: " ") }
+            parts.append(
+                "longrope, factors \(lists[0]), beyond \(canonicalText(length)) \(lists[1]), "
+                    + "magnitude \(canonicalText(Double(magnitude)))")
         case .proportional(let factor, let pairs):
             parts.append("the first \(pairs) pairs, factor \(canonicalText(factor))")
         case .dynamic(let factor):
@@ -218,12 +254,18 @@ package struct RotaryEmbedding: Sendable, Hashable {
             let stretched = max(Double(length), maximumLength)
             base *= pow(factor * stretched / maximumLength - (factor - 1), size / (size - 2))
         }
+        if case .alpha(let alpha) = scaling {
+            let size = Double(dimension)
+            base *= pow(alpha, size / (size - 2))
+        }
         // In F32, as the reference computes them: the angle of a late position has few digits to lose.
         return (0..<dimension / 2).map { pair in
             let power = Float(pow(Double(Float(base)), Double(Float(2 * pair) / Float(dimension))))
             let plain = 1 / power
             switch scaling {
-            case .none, .dynamic, .other: return plain
+            case .none, .dynamic, .alpha, .other: return plain
+            case .longrope(let short, let long, let original):
+                return 1 / ((Double(length) > original ? long : short)[pair] * power)
             case .linear(let factor): return plain / Float(factor)
             case .proportional(let factor, let pairs): return pair < pairs ? plain / Float(factor) : 0
             case .llama3(let factor, let low, let high, let original):

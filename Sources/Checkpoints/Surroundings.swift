@@ -9,6 +9,8 @@ package struct Surroundings: Sendable {
     package var naming = TensorNaming()
     /// Tensors that the family does not describe, in the order of their names.
     package var carried: [CarriedTensor] = []
+    /// Layers behind the model's own whose tensors are described as a layer's are.
+    var further: [FurtherLayer] = []
     /// What happened to them on the way that the user should know.
     package var notes: [String] = []
 
@@ -116,6 +118,7 @@ extension ModelConfig {
         result.surroundings.naming = TensorNaming()
         let names = surroundings.carried.map(\.name)
         result.surroundings.carried = []
+        result.surroundings.further = []
         result.surroundings.notes.append(
             "no model around a \(architecture.modelType) is known that has what "
                 + "\(escaped(wrapper.outer["model_type"]?.string ?? "the configuration")) has beside its language model: "
@@ -151,10 +154,11 @@ extension ModelDescription {
     ///
     /// - Throws: `CheckpointError` naming the layer where a transform left them behind.
     func checkCarriedLayers() throws {
-        guard config.surroundings.carried.contains(where: { layerBeyond($0.name) != nil }) else { return }
         let experts = sizeIfKnown("experts") ?? 0
         for tensor in config.surroundings.carried {
-            guard let layer = layerBeyond(tensor.name), let part = mixturePart(of: tensor.name) else { continue }
+            guard let layer = FurtherLayer.place(of: tensor.name, self),
+                let part = mixturePart(of: tensor.name, in: layer.prefix)
+            else { continue }
             let rows = tensor.shape.first ?? 0
             let fits =
                 switch part {
@@ -164,9 +168,10 @@ extension ModelDescription {
             guard !isMixture || !fits else { continue }
             throw CheckpointError(
                 .incompatible, file: config.file, tensor: tensor.name,
-                message: "layer \(layer) predicts further tokens and is carried as it is, with experts of its own, and "
-                    + "the model's layers would have \(experts): transforming it along is not done; write the model "
-                    + "without it: --drop '\(config.surroundings.naming.body)layers.\(layer).*'")
+                message:
+                    "the layer \(layer.prefix.dropLast()) predicts further tokens and is carried as it is, since it is "
+                    + "not made like the model's layers: it has experts of its own, and they would have \(experts); write "
+                    + "the model without it: --drop '\(layer.prefix)*'")
         }
     }
 
@@ -187,7 +192,8 @@ extension ModelDescription {
     }
 
     /// What a name is of a mixture, whatever its layer; nil for what belongs to none.
-    private func mixturePart(of name: String) -> MixturePart? {
+    private func mixturePart(of name: String, in prefix: String) -> MixturePart? {
+        let name = config.surroundings.naming.applied(to: "model.layers.0." + name.dropFirst(prefix.count))
         for template in architecture.tensors + architecture.expertLayouts.flatMap(\.tensors) {
             guard let role = template.parts.first?.role,
                 template.isPerExpert || template.isStacked || role == .router || role == .routerCorrectionBias,
@@ -243,30 +249,53 @@ extension Checkpoint {
     package func dropping(_ patterns: [String]) throws -> Checkpoint {
         guard !patterns.isEmpty else { return self }
         let carried = description.config.surroundings.carried
-        for pattern in patterns where !carried.contains(where: { matches($0.name, pattern) }) {
+        let (without, further) = try description.droppingLayers(expectedTensors()) { name in
+            patterns.contains { matches(name, $0) }
+        }
+        let names = Set(further.map(\.name))
+        for pattern in patterns
+        where !names.contains(where: { matches($0, pattern) })
+            && !carried.contains(where: { matches($0.name, pattern) })
+        {
             throw CheckpointError(
                 .usage, file: description.config.file,
                 message: "--drop \(escaped(pattern)) matches nothing that is carried; "
                     + (carried.isEmpty ? "nothing is" : "carried are \(CarriedTensor.summary(carried.map(\.name)))"))
         }
         let isDropped: (String) -> Bool = { name in patterns.contains { matches(name, $0) } }
-        var config = description.config
+        var config = without
         config.surroundings.carried.removeAll { isDropped($0.name) }
         let dropped = carried.filter { isDropped($0.name) }
-        if dropped.contains(where: { description.layerBeyond($0.name) != nil }),
-            !config.surroundings.carried.contains(where: { description.layerBeyond($0.name) != nil }),
+        if !further.isEmpty || dropped.contains(where: { FurtherLayer.place(of: $0.name, description) != nil }),
+            !config.surroundings.carried.contains(where: { FurtherLayer.place(of: $0.name, description) != nil }),
             config.object["num_nextn_predict_layers"] != nil
         {
-            config.object["num_nextn_predict_layers"] = 0
+            config.object["num_nextn_predict_layers"] = JSON(config.surroundings.further.count)
         }
         let left = Set(config.surroundings.carried.map(\.name))
-        let table = table.filter { role, _ in role.name.map { left.contains($0) } ?? true }
+        // Layers behind the model's own are counted on: those that are left move up.
+        var moved: [Int: Int] = [:]
+        for (index, layer) in config.surroundings.further.enumerated() {
+            if let old = description.further.firstIndex(of: layer) {
+                moved[description.layerCount + old] = description.layerCount + index
+            }
+        }
+        var table: [Role: LazyTensor] = [:]
+        for (role, tensor) in self.table {
+            guard let layer = role.layer, layer >= description.layerCount else {
+                if role.name.map({ left.contains($0) }) ?? true { table[role] = tensor }
+                continue
+            }
+            if let layer = moved[layer] { table[Role(role.kind, layer: layer, expert: role.expert)] = tensor }
+        }
         let result = Checkpoint(
             description: try ModelDescription(description.architecture, config), table: table, layout: layout,
             sources: sources, companions: companions, history: history,
-            warnings: warnings + ["dropped as asked: \(CarriedTensor.summary(dropped.map(\.name)))"])
+            warnings: warnings
+                + ["dropped as asked: \(CarriedTensor.summary(dropped.map(\.name) + further.map(\.name)))"])
         return result.recording([
-            "command": "drop", "patterns": .array(patterns.map { .string($0) }), "tensors": JSON(dropped.count),
+            "command": "drop", "patterns": .array(patterns.map { .string($0) }),
+            "tensors": JSON(dropped.count + further.count),
         ])
     }
 }

@@ -25,6 +25,8 @@ package final class Decoder {
     /// Nil where it is the embedding, or streamed.
     private var head: Linear?
     package let finalNorm: NormWeights
+    /// A bias of the head where its matrix is the embedding.
+    let tiedHeadBias: VectorWeights?
     private let rule: RouterRule?
     /// The lowest layer that has a parameter that is trained; 0 where the embedding is, the number of layers where none
     /// has.
@@ -53,7 +55,8 @@ package final class Decoder {
         if let type = configuration.attention.rotaries.lazy.compactMap(\.uncomputedType).first {
             throw checkpoint.description.config.failure(
                 .uncomputed,
-                "rope_type is \(escaped(type)), and moe-tool computes default, linear, dynamic, llama3 and yarn")
+                "rope_type is \(escaped(type)), and moe-tool computes default, linear, dynamic, llama3, yarn and longrope"
+            )
         }
         self.topK = topK ?? configuration.mixture?.topK ?? 0
         if let mixture = configuration.mixture {
@@ -72,7 +75,15 @@ package final class Decoder {
         let placement = placement ?? WeightPlacement(weights: fits ? .resident : .layers)
         self.placement = placement
         loader = ParameterLoader(checkpoint, placement)
-        finalNorm = try loader.norm(.finalNorm, bias: .finalNormBias)
+        guard let finalNorm = try loader.streamNorm(.finalNorm, bias: .finalNormBias, nil, configuration) else {
+            throw CheckpointError(
+                .incompatible, file: checkpoint.description.config.file,
+                message: "the checkpoint has no \(Role(.finalNorm))")
+        }
+        self.finalNorm = finalNorm
+        tiedHeadBias =
+            loader.has(.headBias) && !loader.has(.head)
+            ? VectorWeights(role: Role(.headBias), values: try loader.vector(Role(.headBias))) : nil
         layers = [LayerParameters?](repeating: nil, count: configuration.layers)
         // A layer at a time is made and let go of: its memory serves the next.
         guard !isStreamed else { return }
@@ -154,7 +165,7 @@ package final class Decoder {
     /// The rows of the head that give the logits of some tokens of the vocabulary, with their bias.
     private func headBlock(_ rows: Range<Int>) throws -> (weight: MatrixSpan, bias: Matrix?, owner: Matrix) {
         if let linear = residentHead, let weight = linear.resident {
-            return (weight.span(rows: rows), linear.bias, weight)
+            return (weight.span(rows: rows), linear.bias ?? tiedHeadBias?.values, weight)
         }
         let role = loader.has(.head) ? Role(.head) : Role(.embedding)
         let block = Matrix(rows: rows.count, columns: configuration.hidden)
@@ -196,6 +207,7 @@ package final class Decoder {
 
     /// `result = slopes W`, and the head's own gradient.
     func headProduct(_ slopes: Matrix, states: MatrixSpan, into result: MatrixSpan) throws {
+        if let gradient = tiedHeadBias?.gradient { addColumnSums(of: slopes.span, to: gradient.values) }
         if let linear = residentHead {
             try linear.backward(slopes.span, input: states, into: result, workers)
             return

@@ -127,7 +127,8 @@ struct DecoderLayer {
     private func mixtureLayer(_ mixture: MixtureParameters) -> MixtureLayer? {
         rule.map {
             MixtureLayer(
-                parameters: mixture, activation: configuration.activation, rule: $0, norm: configuration.norm,
+                parameters: mixture, activation: configuration.activation, rule: $0,
+                sharedScale: configuration.mixture?.sharedScale ?? 1, norm: configuration.norm,
                 layer: parameters.layer,
                 perturbation: perturbation)
         }

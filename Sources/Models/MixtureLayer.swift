@@ -52,6 +52,8 @@ struct MixtureLayer {
     let parameters: MixtureParameters
     let activation: DecoderConfiguration.Activation
     let rule: RouterRule
+    /// The factor on the shared expert's output, where it has no gate.
+    let sharedScale: Float
     /// How a router that has a norm of its own normalises.
     let norm: DecoderConfiguration.Norm
     let layer: Int
@@ -219,7 +221,7 @@ struct MixtureLayer {
         workers.forEachRange(of: output.rows, size: 64) { rows in
             for row in rows {
                 ctransformer_add_scaled(
-                    output.row(row), result.row(row), gate.map { $0.values[row] } ?? 1, output.columns)
+                    output.row(row), result.row(row), gate.map { $0.values[row] } ?? sharedScale, output.columns)
             }
         }
         return gate
@@ -428,7 +430,12 @@ struct MixtureLayer {
     ) throws {
         let network = FeedForward(network: shared, activation: activation)
         guard let projection = parameters.sharedGate, let gate = tape.sharedGate, let given = tape.sharedOutput else {
-            try network.backward(output, input: tape.input, kept, into: result, beta: 1, workers)
+            var slope = output
+            if sharedScale != 1 {
+                slope = output.copy()
+                ctransformer_scale(slope.values, slope.values, sharedScale, slope.count)
+            }
+            try network.backward(slope, input: tape.input, kept, into: result, beta: 1, workers)
             return
         }
         let scaled = Matrix(rows: output.rows, columns: output.columns)

@@ -133,6 +133,16 @@ final class ParameterLoader {
             bias: try biasRole.map { try vector($0) })
     }
 
+    /// A norm of the stream: its weights, or none where the family's norms have none.
+    func streamNorm(
+        _ kind: Role.Kind, bias: Role.Kind?, _ layer: Int?, _ configuration: DecoderConfiguration
+    ) throws -> NormWeights? {
+        guard configuration.norm.hasWeights else {
+            return NormWeights(weightless: Role(kind, layer: layer), count: configuration.hidden)
+        }
+        return checkpoint.table[Role(kind, layer: layer)] == nil ? nil : try norm(kind, bias: bias, layer)
+    }
+
     func normIfThere(_ kind: Role.Kind, bias: Role.Kind? = nil, _ layer: Int) throws -> NormWeights? {
         has(kind, layer) ? try norm(kind, bias: bias, layer) : nil
     }
@@ -168,8 +178,8 @@ final class ParameterLoader {
         // `post_attention_layernorm` stands before the network, unless the network's output has a norm as well: it is
         // then the attention's output that it normalises.
         let normalizesOutputs = has(.postFeedForwardNorm, layer)
-        let input = try normIfThere(.inputNorm, bias: .inputNormBias, layer)
-        let afterAttention = try normIfThere(.postAttentionNorm, bias: .postAttentionNormBias, layer)
+        let input = try streamNorm(.inputNorm, bias: .inputNormBias, layer, configuration)
+        let afterAttention = try streamNorm(.postAttentionNorm, bias: .postAttentionNormBias, layer, configuration)
         let mixer = try mixer(layer, configuration)
         // A layer of one block has one norm.
         let beforeNetwork = mixer == nil ? input : afterAttention
@@ -258,7 +268,7 @@ final class ParameterLoader {
             router: try linear([(.router, .routerBias)], layer),
             correction: try vectorIfThere(.routerCorrectionBias, layer),
             experts: experts,
-            shared: has(.sharedExpertDown, layer)
+            shared: configuration.mixture?.sharedInner != nil && has(.sharedExpertDown, layer)
                 ? try network(
                     layer, (.sharedExpertGate, .sharedExpertUp, .sharedExpertDown),
                     biases: (.sharedExpertGateBias, .sharedExpertUpBias, .sharedExpertDownBias)) : nil,

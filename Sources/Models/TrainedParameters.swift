@@ -37,6 +37,7 @@ extension Decoder {
             if result.count > before { lowest = min(lowest, index) }
         }
         prepare(finalNorm, isTrained, &result)
+        if let tiedHeadBias { prepare(tiedHeadBias, isTrained, &result) }
         if let head = try ends(isTrained).head { try prepare(head, isTrained, &result) }
         lowestTrained = lowest
         endsAtRouter =

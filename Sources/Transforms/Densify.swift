@@ -45,6 +45,8 @@ struct Densification {
     let recordedGranularity: Int
     let normalises: Bool
     let scale: Double
+    /// The factor on the shared expert.
+    let sharedScale: Double
     let fisher: SafetensorsFile?
 
     init(_ source: Checkpoint, _ options: DensifyOptions) throws {
@@ -62,6 +64,7 @@ struct Densification {
         let gates = try description.routerConfiguration()
         normalises = gates.sumsToOne
         scale = Double(gates.scale)
+        sharedScale = try Double(description.sharedScale())
         recordedGranularity = Self.recordedGranularity(source, experts: experts)
         granularity = try Self.granularity(options, recorded: recordedGranularity, experts: experts)
         if case .fisher(let path) = options.method { fisher = try SafetensorsFile(path: path) } else { fisher = nil }
@@ -102,7 +105,7 @@ struct Densification {
     /// The networks of the layers that are mixtures.
     func networks(_ approximations: inout [String]) throws -> [Int: Layer] {
         var layers: [Int: Layer] = [:]
-        for (layer, isMoE) in source.description.moeLayers.enumerated() where isMoE {
+        for (layer, isMoE) in source.description.allMoELayers.enumerated() where isMoE {
             layers[layer] = try network(layer, &approximations)
         }
         return layers
@@ -112,7 +115,7 @@ struct Densification {
         var approximations: [String] = []
         let layers = try networks(&approximations)
         var width = layers.values.map(\.width).max() ?? 0
-        for (layer, isMoE) in source.description.moeLayers.enumerated() where !isMoE {
+        for (layer, isMoE) in source.description.allMoELayers.enumerated() where !isMoE {
             if let dense = source.table[.feedForward(layer, .gate)] { width = max(width, dense.rows) }
         }
         let config = try rule.config(source.description, width: width)
@@ -172,7 +175,11 @@ struct Densification {
     }
 
     func value(_ values: [Double], _ layer: Int) -> Double? {
-        values.count == source.description.layerCount ? values[layer] : values.first
+        if layer >= source.description.layerCount, !values.isEmpty {
+            // A layer behind the model's own is not run: it has the mean of those that are.
+            return values.reduce(0, +) / Double(values.count)
+        }
+        return values.count == source.description.layerCount ? values[layer] : values.first
     }
 
     private func network(_ layer: Int, _ approximations: inout [String]) throws -> Layer {
@@ -190,7 +197,7 @@ struct Densification {
         if case .learned = options.method { return result }
         // A family that stays a mixture keeps its shared expert as it is.
         if rule.form == .oneExpert { return result }
-        var factor = 1.0
+        var factor = sharedScale
         if let router = source.table[Role(.sharedExpertRouter, layer: layer)] {
             factor = value(options.sharedGate, layer) ?? 0.5
             if options.sharedGate.isEmpty, try !LazyTensor.areZero([router]) {

@@ -40,11 +40,11 @@ struct DensifyRule {
         var config = source.config
         try config.become(target, from: source)
         if let windows = pair.windows { try config.spellWindows(of: source, as: windows, for: target) }
-        for key in rules.removedKeys { config.object[key] = nil }
+        for key in pair.removedKeys ?? rules.removedKeys { config.object[key] = nil }
         try source.setMixers(for: target, in: &config)
         for (key, setting) in pair.settings { config.object[key] = try setting.resolved(source) }
         try config.spellSizes(of: source, for: target)
-        config.object[rules.innerKey] = JSON(width)
+        config.object[pair.innerKey ?? rules.innerKey] = JSON(width)
         switch form {
         case .family: break
         case .denseLayers:

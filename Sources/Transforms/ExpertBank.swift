@@ -232,6 +232,9 @@ struct RouterBuilder {
         case .random(let std): return drawn(.normal(std: std))
         case .uniform(let std): return drawn(.uniform(std: std ?? 1 / Float(3 * hidden).squareRoot()))
         case .zero: return LazyTensor(rows: experts, columns: hidden, dtype: dtype, expression: .constant(0))
+        case .values where role.layer.map { $0 >= target.layerCount } == true:
+            // A layer behind the model's own is not run, and nothing was measured of it.
+            return LazyTensor(rows: experts, columns: hidden, dtype: dtype, expression: .constant(0))
         case .values(let layers):
             guard let values = role.layer.flatMap({ layers[$0] }), values.count == experts * hidden else {
                 throw CheckpointError(

@@ -102,7 +102,7 @@ struct MergeCombiner {
     private func depth(_ role: Role) -> Double {
         if let layer = role.layer {
             let last = models[0].description.layerCount - 1
-            return last > 0 ? Double(layer) / Double(last) : 1
+            return last > 0 ? min(Double(layer) / Double(last), 1) : 1
         }
         return role.kind == .embedding ? 0 : options.settings.headDepth
     }

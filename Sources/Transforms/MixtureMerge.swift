@@ -72,7 +72,7 @@ struct MixtureMerge {
         var combined: [(role: Role, name: String)] = []
         for expected in try target.expectedTensors() {
             for (role, view) in expected.placements where table[role] == nil {
-                let isMoE = role.layer.map { target.moeLayers[$0] } ?? false
+                let isMoE = role.layer.map { target.allMoELayers[$0] } ?? false
                 if let kept, isMoE,
                     [.router, .routerBias, .routerCorrectionBias, .routerExpertScale].contains(role.kind)
                 {

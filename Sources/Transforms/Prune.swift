@@ -67,10 +67,20 @@ struct Pruning {
     private static func groups(
         _ source: Checkpoint, _ options: PruneOptions, experts: Int, count: Int
     ) throws -> [Int: [[Int]]] {
-        let layers = source.description.moeLayers.indices.filter { source.description.moeLayers[$0] }
+        let all = source.description.allMoELayers
+        let layers = all.indices.filter { all[$0] }
+        let further = layers.filter { $0 >= source.description.layerCount }
         var result: [Int: [[Int]]] = [:]
         switch options.choice {
         case .groups(let groups, _):
+            guard further.isEmpty else {
+                throw CheckpointError(
+                    .incompatible, file: source.description.config.file,
+                    message:
+                        "layers behind the model's own predict further tokens and are not run, so nothing says which "
+                        + "of their experts are alike: drop experts (--criterion) instead of merging them, or write the "
+                        + "model without these layers (--drop)")
+            }
             for layer in layers {
                 guard let own = groups[layer], own.count == count, own.allSatisfy({ !$0.isEmpty }),
                     own.flatMap({ $0 }).sorted() == Array(0..<experts)
@@ -96,7 +106,9 @@ struct Pruning {
         }
         var scores: [Int: [Double]] = [:]
         for layer in layers {
-            if case .scores(let given) = options.choice {
+            if case .scores = options.choice, further.contains(layer) {
+                scores[layer] = try routerNorms(source, layer, experts)
+            } else if case .scores(let given) = options.choice {
                 guard let own = given[layer], own.count == experts, own.allSatisfy({ !$0.isNaN }) else {
                     throw CheckpointError(.usage, message: "layer \(layer) needs \(experts) scores")
                 }
@@ -110,9 +122,10 @@ struct Pruning {
             }
         }
         if options.isGlobal {
-            let chosen = try global(scores, count: count, layers: layers, source)
-            for layer in layers { result[layer] = (chosen[layer] ?? []).map { [$0] } }
-            return result
+            let own = layers.filter { !further.contains($0) }
+            let chosen = try global(scores, count: count, layers: own, source)
+            for layer in own { result[layer] = (chosen[layer] ?? []).map { [$0] } }
+            if further.isEmpty { return result }
         }
         let parts = try source.description.routerConfiguration().groups?.count ?? 1
         guard experts % parts == 0, count % parts == 0 else {
@@ -120,7 +133,7 @@ struct Pruning {
                 .incompatible, file: source.description.config.file,
                 message: "\(count) experts cannot be divided evenly among the router's \(parts) groups")
         }
-        for layer in layers {
+        for layer in options.isGlobal ? further : layers {
             guard let own = scores[layer] else { continue }
             // A router that chooses groups first needs as many experts in each.
             let size = experts / parts
@@ -129,6 +142,19 @@ struct Pruning {
                 return members.sorted { own[$0] != own[$1] ? own[$0] > own[$1] : $0 < $1 }.prefix(count / parts)
             }
             result[layer] = kept.sorted().map { [$0] }
+        }
+        return result
+    }
+
+    /// The squared norms of a router's rows: what there is to rank the experts of a layer by that is not run.
+    private static func routerNorms(_ source: Checkpoint, _ layer: Int, _ experts: Int) throws -> [Double] {
+        guard let router = source.table[.router(layer)] else { return [Double](repeating: 0, count: experts) }
+        var result = [Double](repeating: 0, count: experts)
+        try Evaluator(loaded: LoadedSources()).forEachBlock(of: router) { rows, values in
+            for row in rows where row < experts {
+                let start = (row - rows.lowerBound) * router.columns
+                for i in start..<start + router.columns { result[row] += Double(values[i]) * Double(values[i]) }
+            }
         }
         return result
     }

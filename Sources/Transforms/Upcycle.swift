@@ -82,7 +82,7 @@ private struct Upcycling {
 
     func run() throws -> (checkpoint: Checkpoint, preservation: Preservation) {
         var table: [Role: LazyTensor] = [:]
-        for expected in try target.expectedTensors() {
+        for expected in try target.expectedTensors() where !(expected.isOptional && expected.shape.contains(0)) {
             for (role, view) in expected.placements where table[role] == nil {
                 table[role] = try tensor(role, view, expected)
             }
@@ -98,7 +98,7 @@ private struct Upcycling {
             return LazyTensor(
                 rows: view.rows, columns: view.columns, dtype: source.dtype ?? .f32, expression: .constant(0))
         }
-        guard let layer = role.layer, target.moeLayers[layer] else { return try carried(role) }
+        guard let layer = role.layer, target.allMoELayers[layer] else { return try carried(role) }
         switch role.kind {
         case .router: return try routerTensor(layer, view, expected.name)
         case .routerCorrectionBias:

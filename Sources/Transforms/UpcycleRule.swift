@@ -79,7 +79,8 @@ package struct UpcycleRule: Sendable {
 
     /// The narrowest shared expert that the target's configuration can say.
     func smallestSharedWidth(_ expertWidth: Int) -> Int {
-        rules.sharedWidth?.countsExperts == true ? expertWidth : 1
+        if rules.sharedWidth?.mayBeAbsent == true { return 0 }
+        return rules.sharedWidth?.countsExperts == true ? expertWidth : 1
     }
 
     /// - Throws: `CheckpointError` for what the dense checkpoint has and the target cannot say.

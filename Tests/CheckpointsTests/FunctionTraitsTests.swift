@@ -113,7 +113,7 @@ struct FunctionTraitsTests {
             var config = try config("phi3")
             for key in ["rope_theta", "rope_parameters"] { config[key] = nil }
             config["rope_scaling"] = try JSON(
-                parsing: Array(#"{"type": "longrope", "short_factor": [1, 2], "long_factor": [\#(factor), 4]}"#.utf8),
+                parsing: Array(#"{"type": "resonance", "short_factor": [1, 2], "long_factor": [\#(factor), 4]}"#.utf8),
                 file: "")
             return try traits(config)
         }

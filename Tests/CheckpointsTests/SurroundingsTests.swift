@@ -80,14 +80,55 @@ struct SurroundingsTests {
         #expect(throws: CheckpointError.self) { _ = try source.dropping(["language_model.*"]) }
     }
 
-    @Test("A layer that predicts further tokens is carried, and refused where its experts would not be the model's")
+    // The layer behind the model's is a copy of its last: whatever becomes of that becomes of it.
+    @Test(
+        "A layer that predicts further tokens is transformed like the model's",
+        arguments: [("glm4-moe", "model.layers.3."), ("qwen3-next", "mtp.layers.0."), ("qwen3-moe", "mtp.layers.0.")])
+    func furtherLayers(_ name: String, prefix: String) async throws {
+        let folder = try TemporaryFolder()
+        let last = try #require(["glm4-moe": 2, "qwen3-next": 2, "qwen3-moe": 1][name])
+        let own = "model.layers.\(last)."
+        let path = try variant(
+            of: name, in: folder,
+            adding: { $0.hasPrefix(own) ? prefix + $0.dropFirst(own.count) : nil })
+        let source = try Checkpoint(at: path)
+        #expect(source.description.config.surroundings.carried.isEmpty)
+        #expect(source.description.layerCount == (try Checkpoint(at: Fixtures.model(name)).description.layerCount))
+        func expectCopies(_ checkpoint: Checkpoint, _ out: String) async throws {
+            try await checkpoint.write(to: folder.path + "/" + out)
+            let file = try SafetensorsFile(path: folder.path + "/\(out)/model.safetensors")
+            let names = file.header.tensors.map(\.name).filter { $0.hasPrefix(own) }
+            #expect(!names.isEmpty)
+            for name in names {
+                #expect(try file.bytes(name) == file.bytes(prefix + name.dropFirst(own.count)), "\(name)")
+            }
+            _ = try Checkpoint(at: folder.path + "/" + out)
+        }
+        try await expectCopies(source, "same")
+        #expect(try contents(folder.path + "/same/model.safetensors") == contents(path + "/model.safetensors"))
+        try await expectCopies(source.pruned(PruneOptions(size: .experts(4), choice: .list([0, 2, 3, 5]))), "pruned")
+        try await expectCopies(source.withLayout("fused"), "fused")
+        if name == "glm4-moe" { try await expectCopies(source.densified(), "dense") }
+        let scores = Dictionary(
+            uniqueKeysWithValues: try (0..<source.description.layerCount).map {
+                ($0, (0..<(try source.description.size("experts"))).map { Double($0) })
+            })
+        let ranked = try source.pruned(PruneOptions(size: .experts(4), choice: .scores(scores)))
+        #expect(ranked.table[.router(source.description.layerCount)]?.rows == 4)
+        #expect(throws: CheckpointError.self) { _ = try source.dropping([prefix + "mlp.gate.weight"]) }
+        #expect(try source.dropping([prefix + "*"]).table.keys.allSatisfy { $0.layer ?? 0 <= last + 1 })
+    }
+
+    @Test("A further layer that is not made like the model's is refused where its experts would not be the model's")
     func furtherTokens() async throws {
         let folder = try TemporaryFolder()
         let path = try variant(
             of: "glm4-moe", in: folder,
-            adding: { $0.contains("layers.2.") ? $0.replacing("layers.2.", with: "layers.3.") : nil })
+            adding: {
+                $0.contains("layers.2.") && !$0.contains("o_proj") ? $0.replacing("layers.2.", with: "layers.3.") : nil
+            })
         let source = try Checkpoint(at: path)
-        #expect(source.description.config.surroundings.carried.count == 40)
+        #expect(source.description.config.surroundings.carried.count == 39)
         try await source.write(to: folder.path + "/out")
         #expect(try contents(folder.path + "/out/model.safetensors") == contents(path + "/model.safetensors"))
         let options = PruneOptions(size: .experts(4), choice: .random)

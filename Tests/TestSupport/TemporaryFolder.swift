@@ -40,20 +40,25 @@ public enum Fixtures {
             .appendingPathComponent("Fixtures/\(name)").path
     }
 
-    /// How far from transformers' F32 numbers ours may be, absolute for outputs and relative for gradients.
+    /// How far from transformers' F32 numbers ours may be, absolute.
     ///
     /// The norm of each head of a Gated DeltaNet divides by what may be a ten-thousandth of the terms it is the sum of: in
     /// layer 0 of qwen3-5-text its root mean square is 3.6e-5 where the terms are 0.3, and transformers' own stream after
-    /// layer 1 is 3e-4 from the same computed in F64 (ours is 1.5e-4 from it), of values up to 60.
+    /// layer 1 is 3e-4 from the same computed in F64 (ours is 1.5e-4 from it), of values up to 60. The gradients of
+    /// qwen3-next differ likewise: from those of F64 transformers' by up to 1.1e-4 of their norm, ours by up to 5.0e-4; those
+    /// of qwen3-5-text by 4.4e-5 and 6.1e-5.
     public static func tolerance(_ name: String) -> Float {
         name.hasPrefix("qwen3-5") || name == "qwen3-next" ? 1e-3 : 1e-4
     }
+
+    /// How far gradients may be, of their norm.
+    public static func gradientTolerance(_ name: String) -> Double { name == "qwen3-next" ? 5e-4 : 1e-4 }
 
     public static let dense = [
         "llama", "llama3-rope", "mistral", "qwen2-tied", "qwen3", "olmo2", "granite", "deepseek-v3-dense", "gemma2",
         "phi3", "glm4", "seed-oss", "olmo3", "gemma3-text", "ministral3", "smollm3", "exaone4", "ernie4-5",
         "hunyuan-v1-dense", "cohere2", "gemma3-vision", "mistral3-vision",
-        "lfm2", "qwen3-5-text",
+        "lfm2", "qwen3-5-text", "olmo", "arcee", "gemma", "phi3-longrope",
     ]
     public static let mixtures = [
         "mixtral", "mixtral-top1", "qwen2-moe", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "granitemoe",
@@ -61,6 +66,7 @@ public enum Fixtures {
         "solar-open", "hy-v3", "granitemoeshared", "granitemoehybrid-attention", "afmoe", "exaone-moe",
         "ernie4-5-moe", "hunyuan-v1-moe", "llama4-text", "deepseek-v32",
         "lfm2-moe", "qwen3-next", "qwen3-5-moe-text", "granitemoehybrid-mamba", "nemotron-h", "gemma4-text",
+        "gemma4-wide", "cohere2-moe",
     ]
 }
 

@@ -51,7 +51,11 @@ import Training
         try file.bytes(name).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
 
-    @Test(arguments: ["dense-all", "moe-all", "moe-router", "shared-expert-router", "distill"], [false, true])
+    @Test(
+        arguments: [
+            "dense-all", "moe-all", "moe-router", "shared-expert-router", "distill", "gemma3-all", "convolution-all",
+            "delta-mixture-all",
+        ], [false, true])
     func everyStepIsPyTorchs(_ name: String, checkpoints: Bool) throws {
         let (trainer, source, file) = try Self.trainer(name, checkpoints: checkpoints)
         var batches = source
