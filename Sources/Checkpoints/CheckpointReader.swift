@@ -78,8 +78,8 @@ struct TensorMatch {
             let candidate = try ModelDescription(given.architecture, trial)
             let isWhole = try candidate.expectedTensors(layout: layout).allSatisfy { expected in
                 guard expected.name.hasPrefix(layer.prefix) else { return true }
-                guard let found = tensors.lookup(expected.name)?.info else { return expected.isOptional }
-                return found.shape.dimensions == expected.shape
+                guard let found = stored[expected.name] else { return expected.isOptional }
+                return found.shape == expected.shape
             }
             if isWhole { (config, description) = (trial, candidate) }
         }

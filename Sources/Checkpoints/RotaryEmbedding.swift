@@ -246,6 +246,12 @@ package struct RotaryEmbedding: Sendable, Hashable {
         return parts.joined(separator: ", ")
     }
 
+    /// Whether a sequence that grew from one length to another has other frequencies, also where it was.
+    package func changes(from length: Int, to longer: Int) -> Bool {
+        guard case .longrope(_, _, let original) = scaling else { return false }
+        return (Double(length) > original) != (Double(longer) > original)
+    }
+
     /// The angle per position of each pair, for a sequence of that length.
     package func frequencies(length: Int) -> [Float] {
         var base = theta

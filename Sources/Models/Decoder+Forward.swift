@@ -56,7 +56,8 @@ extension Decoder {
         let past = state?.count ?? 0
         try checkLength(past + batch.length)
         let shape = SequenceShape(count: batch.count, length: batch.length, past: past)
-        let rotary = configuration.attention.rotaryTables(from: past, count: batch.length)
+        let rotary = configuration.attention.rotaryTables(
+            from: past, count: batch.length, length: state?.length ?? 0)
         for index in 0..<configuration.layers {
             try Interruption.check()
             try observer?.enters(index, stream)

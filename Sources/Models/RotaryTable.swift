@@ -5,15 +5,19 @@ import Numerics
 
 extension DecoderConfiguration.Attention {
     /// Sines and cosines of positions `start ..< start + count` for every layer.
-    func rotaryTables(from start: Int, count: Int) -> RotaryTables {
-        RotaryTables(tables: rotaries.map { $0.table(from: start, count: count) }, ofLayer: rotaryOfLayer)
+    ///
+    /// - Parameter length: of the whole sequence, where it is known to be longer.
+    func rotaryTables(from start: Int, count: Int, length: Int = 0) -> RotaryTables {
+        RotaryTables(
+            tables: rotaries.map { $0.table(from: start, count: count, length: max(length, start + count)) },
+            ofLayer: rotaryOfLayer)
     }
 }
 
 extension RotaryEmbedding {
     /// Cosines and sines of positions `start ..< start + count`, `[count, dimension / 2]` each.
-    func table(from start: Int, count: Int) -> RotaryTable {
-        let angles = frequencies(length: start + count)
+    func table(from start: Int, count: Int, length: Int) -> RotaryTable {
+        let angles = frequencies(length: length)
         let pairs = dimension / 2
         let table = RotaryTable(
             cosines: Matrix(rows: count, columns: pairs), sines: Matrix(rows: count, columns: pairs),

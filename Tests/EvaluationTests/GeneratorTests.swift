@@ -29,7 +29,7 @@ struct GeneratorTests {
         let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 2))
         let (ids, expected) = (try ids(name), try logits(name))
         // A capacity of 4 has to grow.
-        let state = SequenceState(decoder.configuration, capacity: 4)
+        let state = SequenceState(decoder.configuration, capacity: 4, length: ids.count)
         var found: [Float] = []
         for piece in pieces {
             let part = Array(ids[state.count..<state.count + piece])
@@ -37,10 +37,14 @@ struct GeneratorTests {
             found += try decoder.logits(states.span).array
         }
         #expect(found.count == expected.count)
-        #expect(largestDifference(found, expected) <= Fixtures.tolerance(name), "\(name) \(pieces)")
+        let scale = max(1, expected.map(abs).max() ?? 1)
+        #expect(largestDifference(found, expected) / scale <= 1e-4, "\(name) \(pieces)")
     }
 
-    @Test("Without a temperature each token is the likeliest after all before it", arguments: ["llama", "gpt-oss"])
+    // phi3-longrope has other factors from its 17th token on.
+    @Test(
+        "Without a temperature each token is the likeliest after all before it",
+        arguments: ["llama", "gpt-oss", "phi3-longrope", "gemma4-wide"])
     func greedy(_ name: String) throws {
         let decoder = try Decoder(Checkpoint(at: Fixtures.model(name)), workers: Workers(threads: 1))
         var sampling = Sampling()

@@ -61,11 +61,16 @@ import Training
         var batches = source
         var steps: [StepMetrics] = []
         while let parts = batches.next() { steps.append(try trainer.step(parts)) }
-        func check(_ key: String, _ value: (StepMetrics) -> Double?) throws {
+        // A Gated DeltaNet's first token gives its value's direction times the sign of one product, so that gradients are
+        // large where that is near zero: PyTorch's own run of delta-mixture-all in F64 has norms up to 5e-3 from those in
+        // F32, and with thirty times the learning rate losses that are a twentieth apart at the end.
+        let normTolerance = name.hasPrefix("delta") ? 1e-2 : 1e-4
+        func check(_ key: String, tolerance: Double = 1e-4, _ value: (StepMetrics) -> Double?) throws {
             guard file.info(key) != nil else { return }
             for (step, expected) in zip(steps, try Self.values(file, key)) {
                 let found = try #require(value(step))
-                #expect(abs(found - Double(expected)) <= 1e-4 * abs(Double(expected)), "\(key) of step \(step.step)")
+                #expect(
+                    abs(found - Double(expected)) <= tolerance * abs(Double(expected)), "\(key) of step \(step.step)")
             }
         }
         #expect(steps.count == 20)
@@ -73,7 +78,7 @@ import Training
         try check("aux") { $0.aux }
         try check("z") { $0.z }
         try check("kl") { $0.kl }
-        try check("grad_norm") { $0.gradientNorm }
+        try check("grad_norm", tolerance: normTolerance) { $0.gradientNorm }
         var compared = 0
         for (name, _, found) in try trainer.student.namedValues(trainer.parameters) {
             let expected = try Self.values(file, "final.\(name)")

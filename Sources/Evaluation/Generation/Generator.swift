@@ -55,10 +55,20 @@ package struct Generator {
         guard !prompt.isEmpty else {
             throw CheckpointError(.usage, message: "the prompt has no token: there is nothing to continue")
         }
-        let state = SequenceState(
-            decoder.configuration, capacity: min(prompt.count + min(maximum, 1 << 20), 1 << 12))
-        var next = prompt[...]
+        func newState(of length: Int) -> SequenceState {
+            SequenceState(
+                decoder.configuration, capacity: min(length + min(maximum, 1 << 20), 1 << 12), length: length)
+        }
+        let rotaries = decoder.configuration.attention.rotaries
+        var text = prompt
+        var state = newState(of: text.count)
+        var next = text[...]
         for step in 0..<max(maximum, 0) {
+            // Keys that were rotated at other frequencies are made again.
+            if rotaries.contains(where: { $0.changes(from: state.count, to: text.count) }), state.count > 0 {
+                state = newState(of: text.count)
+                next = text[...]
+            }
             var logits = Matrix(rows: 0, columns: 0)
             while !next.isEmpty {
                 let piece = Array(next.prefix(piece))
@@ -73,6 +83,7 @@ package struct Generator {
             let wantsMore = try body(token)
             if token.isEnd { return .end }
             guard wantsMore else { return .stopped }
+            text.append(id)
             next = [id]
         }
         return .length

@@ -107,8 +107,14 @@ package final class SequenceState {
     /// Tokens so far.
     package internal(set) var count = 0
 
-    /// - Parameter capacity: tokens that keys and values have room for at first.
-    package init(_ configuration: DecoderConfiguration, capacity: Int) {
+    /// The length of the whole sequence as far as it is known, by which positions are told in all of its pieces.
+    package let length: Int
+
+    /// - Parameters:
+    ///   - capacity: tokens that keys and values have room for at first.
+    ///   - length: of the whole sequence, where it will come in pieces.
+    package init(_ configuration: DecoderConfiguration, capacity: Int, length: Int = 0) {
+        self.length = length
         layers = configuration.mixers.enumerated().map { layer, mixer in
             switch mixer {
             case .attention:

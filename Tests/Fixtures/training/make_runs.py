@@ -106,4 +106,4 @@ if __name__ == "__main__":
     base = dict(lr=3e-3, min_lr=3e-4, warmup=4, betas=[0.9, 0.95], eps=1e-8, weight_decay=0.1, clip=1.0, seed=12, ce=1.0, train="all")
     run("gemma3-all", models, out, "gemma3-text", None, base, lambda n: True)
     run("convolution-all", models, out, "lfm2", None, base, lambda n: True)
-    run("delta-mixture-all", models, out, "qwen3-5-moe-text", None, dict(base, aux=0.01, z=0.001), lambda n: True)
+    run("delta-mixture-all", models, out, "qwen3-5-moe-text", None, dict(base, aux=0.01, z=0.001, lr=1e-4, min_lr=1e-5, seed=14), lambda n: True)
