@@ -26,18 +26,35 @@ struct TokenizerCommand: ParsableCommand {
         @Flag(help: "Each line of the input is a JSON string, or an object with a text.")
         var lines = false
 
+        @OptionGroup var common: CommonOptions
+
         func run() throws {
             let tokenizer = try open(model)
             let input = try standardInput()
-            guard lines else {
-                try standardOutput(list(tokenizer.encode(input, addsSpecialTokens: special)))
-                return
+            var texts: [JSON] = []
+            func give(_ ids: [Int32]) throws {
+                if common.json {
+                    texts.append(.object(["ids": .array(ids.map { JSON(Int($0)) })]))
+                } else {
+                    try standardOutput(list(ids))
+                }
             }
+            if lines {
+                try encodeLines(input, tokenizer, give)
+            } else {
+                try give(tokenizer.encode(input, addsSpecialTokens: special))
+            }
+            if common.json { try standardOutput(JSON.object(["texts": .array(texts)]).line) }
+        }
+
+        private func encodeLines(
+            _ input: [UInt8], _ tokenizer: Tokenizer, _ give: ([Int32]) throws -> Void
+        ) throws {
             for (number, line) in numberedLines(input) {
                 try checkSignals()
                 // An empty line keeps its place, so that lines of input and output belong together.
                 guard !line.isEmpty else {
-                    try standardOutput(list([]))
+                    try give([])
                     continue
                 }
                 let place = "standard input, line \(number)"
@@ -47,7 +64,7 @@ struct TokenizerCommand: ParsableCommand {
                         .malformed, file: place,
                         message: "expected a JSON string, or an object with a text")
                 }
-                try standardOutput(list(tokenizer.encode(text, addsSpecialTokens: special)))
+                try give(tokenizer.encode(text, addsSpecialTokens: special))
             }
         }
 
@@ -75,12 +92,26 @@ struct TokenizerCommand: ParsableCommand {
         @Flag(help: "Print the texts as they are, without quotes or line feeds.")
         var raw = false
 
+        @OptionGroup var common: CommonOptions
+
+        func validate() throws {
+            if raw, common.json { throw ValidationError("--raw and --json are two ways to print: give one of them") }
+        }
+
         func run() throws {
             let tokenizer = try open(model)
+            var texts: [JSON] = []
+            func give(_ text: String) throws {
+                if common.json {
+                    texts.append(.object(["text": .string(text)]))
+                } else {
+                    try standardOutput(raw ? text : quoted(text), terminator: raw ? "" : "\n")
+                }
+            }
             for (number, line) in numberedLines(try standardInput()) {
                 try checkSignals()
                 guard !line.isEmpty else {
-                    if !raw { try standardOutput(quoted("")) }
+                    try give("")
                     continue
                 }
                 let place = "standard input, line \(number)"
@@ -88,10 +119,11 @@ struct TokenizerCommand: ParsableCommand {
                 guard let ids = json.array, ids.allSatisfy({ $0.int.flatMap { Int32(exactly: $0) } != nil }) else {
                     throw SafetensorsError(.malformed, file: place, message: "expected a JSON list of token ids")
                 }
-                let text = tokenizer.decode(
-                    ids.compactMap { $0.int.flatMap { Int32(exactly: $0) } }, skipsSpecialTokens: !special)
-                try standardOutput(raw ? text : quoted(text), terminator: raw ? "" : "\n")
+                try give(
+                    tokenizer.decode(
+                        ids.compactMap { $0.int.flatMap { Int32(exactly: $0) } }, skipsSpecialTokens: !special))
             }
+            if common.json { try standardOutput(JSON.object(["texts": .array(texts)]).line) }
         }
     }
 }

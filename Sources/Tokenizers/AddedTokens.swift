@@ -97,13 +97,13 @@ struct AddedTokens: Sendable {
 
     /// Where the white space that begins at `index` ends; nil where none does.
     private static func isSpace(_ text: ArraySlice<UInt8>, at index: Int) -> Int? {
-        guard let (scalar, length) = character(text, at: index), scalar.properties.isWhitespace else { return nil }
+        guard let (scalar, length) = character(text, at: index), spaces.contains(scalar.value) else { return nil }
         return index + length
     }
 
     /// Where the white space that ends before `index` begins; nil where none does.
     private static func isSpace(_ text: ArraySlice<UInt8>, before index: Int) -> Int? {
-        guard let (scalar, start) = character(text, before: index), scalar.properties.isWhitespace else { return nil }
+        guard let (scalar, start) = character(text, before: index), spaces.contains(scalar.value) else { return nil }
         return start
     }
 
@@ -115,15 +115,10 @@ struct AddedTokens: Sendable {
         Self.character(text, before: index).map { Self.isWord($0.0) } ?? false
     }
 
-    /// A word character as Unicode's UTS 18 and the library's `\w` have it.
-    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-        let properties = scalar.properties
-        if properties.isAlphabetic || properties.isJoinControl { return true }
-        switch properties.generalCategory {
-        case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
-        default: return false
-        }
-    }
+    private static let words = ScalarLookup(UnicodeData.standardWord)
+    private static let spaces = ScalarLookup(UnicodeData.whiteSpace)
+
+    private static func isWord(_ scalar: Unicode.Scalar) -> Bool { words.contains(scalar.value) }
 
     private static func character(_ text: ArraySlice<UInt8>, at index: Int) -> (Unicode.Scalar, Int)? {
         guard index >= text.startIndex, index < text.endIndex else { return nil }

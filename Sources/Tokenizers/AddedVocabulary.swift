@@ -13,7 +13,9 @@ struct AddedVocabulary: Sendable {
     /// The contents of special tokens.
     private(set) var specialContents: Set<[UInt8]> = []
 
-    init(_ vocabulary: [BytePairModel.Key: Int32]) { modelIDs = vocabulary }
+    private let modelSize: Int
+
+    init(_ model: TokenModel) { (modelIDs, modelSize) = (model.vocabulary, model.size) }
 
     /// The id of a token, added or the model's own.
     func id(of content: [UInt8]) -> Int32? { ids[content] ?? modelIDs[BytePairModel.Key(bytes: content)] }
@@ -23,7 +25,7 @@ struct AddedVocabulary: Sendable {
         if token.isSpecial, specialContents.insert(token.content).inserted { special.append(token) }
         let known = id(of: token.content)
         if let known, tokens[known] == token { return }
-        let size = Int32(clamping: modelIDs.count)
+        let size = Int32(clamping: modelSize)
         let new = known ?? largest.map { $0 >= size || size == 0 ? $0 + 1 : size } ?? size
         ids[token.content] = new
         largest = max(largest ?? new, new)

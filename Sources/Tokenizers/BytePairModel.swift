@@ -25,7 +25,9 @@ struct BytePairModel: Sendable {
     let fallbackTokens: [Int32]
     /// What messages call it.
     let file: String
-    /// Whether every byte has a token.
+    /// What a symbol within a word begins with, and the last one of a word ends with.
+    var affixes: (prefix: [UInt8], suffix: [UInt8]) = ([], [])
+    /// Whether each byte of a byte-level vocabulary has a token of its own.
     let hasAllBytes: Bool
 
     static func pair(_ a: Int32, _ b: Int32) -> UInt64 {
@@ -36,7 +38,7 @@ struct BytePairModel: Sendable {
     ///
     /// - Throws: as `encodeCharacters`.
     func encodeBytes(_ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) throws {
-        guard hasAllBytes else {
+        guard hasAllBytes, affixes.prefix.isEmpty, affixes.suffix.isEmpty else {
             try ByteAlphabet.spelled(word).withUnsafeBufferPointer { try encodeCharacters($0, into: &out) }
             return
         }
@@ -65,9 +67,11 @@ struct BytePairModel: Sendable {
         var isPending = false
         while position < text.count {
             let length = max(scalar(text, at: position).length, 1)
-            let bytes = UnsafeBufferPointer(rebasing: text[position..<position + length])
+            var bytes = Array(text[position..<position + length])
+            if position > 0, !affixes.prefix.isEmpty { bytes = affixes.prefix + bytes }
             position += length
-            if let token = vocabulary[Key(bytes: Array(bytes))] {
+            if position == text.count { bytes += affixes.suffix }
+            if let token = vocabulary[Key(bytes: bytes)] {
                 if isPending, let unknown { symbols.append(unknown) }
                 isPending = false
                 symbols.append(token)
@@ -180,6 +184,15 @@ enum ByteAlphabet {
         for (byte, character) in characters.enumerated() { result[Int(character)] = Int16(byte) }
         return result
     }()
+
+    /// The token `<0xNN>` of each byte; -1 where there is none.
+    static func fallbackTokens(_ id: (BytePairModel.Key) -> Int32?) -> [Int32] {
+        (0..<256).map { byte in
+            let digits = String(byte, radix: 16, uppercase: true)
+            let name = "<0x" + (digits.utf8.count < 2 ? "0" : "") + digits + ">"
+            return id(BytePairModel.Key(bytes: Array(name.utf8))) ?? -1
+        }
+    }
 
     /// The UTF-8 of bytes spelled in the alphabet.
     static func spelled(_ word: UnsafeBufferPointer<UInt8>) -> [UInt8] {

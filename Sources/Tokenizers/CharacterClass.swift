@@ -1,4 +1,4 @@
-/// What the pre-tokenizers' patterns ask of a character.
+/// What the pre-tokenizers' usual patterns ask of a character.
 enum CharacterClass {
     static let letter: UInt8 = 1
     static let number: UInt8 = 2
@@ -7,23 +7,20 @@ enum CharacterClass {
     /// The classes of a scalar: `\p{L}`, `\p{N}` and `\s`.
     @inline(__always)
     static func of(_ scalar: UInt32, _ table: UnsafePointer<UInt8>) -> UInt8 {
-        scalar < 0x10000 ? table[Int(scalar)] : computed(scalar)
+        scalar <= ScalarSet.largest ? table[Int(scalar)] : 0
     }
 
-    /// The classes of the basic multilingual plane, worked out once.
-    static let table: [UInt8] = (0..<0x10000).map { computed(UInt32($0)) }
-
-    private static func computed(_ value: UInt32) -> UInt8 {
-        guard let scalar = Unicode.Scalar(value) else { return 0 }
-        var result: UInt8 = 0
-        switch scalar.properties.generalCategory {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: result |= letter
-        case .decimalNumber, .letterNumber, .otherNumber: result |= number
-        default: break
+    /// The classes of every scalar, worked out once.
+    static let table: [UInt8] = {
+        var result = [UInt8](repeating: 0, count: Int(ScalarSet.largest) + 1)
+        let sets = [(UnicodeData.letter, letter), (UnicodeData.number, number), (UnicodeData.whiteSpace, space)]
+        for (set, kind) in sets {
+            for span in set.spans {
+                for scalar in Int(span.first)...Int(span.last) { result[scalar] |= kind }
+            }
         }
-        if scalar.properties.isWhitespace { result |= space }
         return result
-    }
+    }()
 }
 
 /// Reads a scalar of well-formed UTF-8, and how many bytes it has.

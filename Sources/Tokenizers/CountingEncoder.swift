@@ -82,16 +82,20 @@ extension Tokenizer {
 
     /// Undoes what encoding does to the letters of a text.
     func unspelled(_ token: [UInt8]) -> [UInt8] {
-        var text = token
-        for step in preTokenizations.reversed() {
+        var text = model.unmarked(token)
+        for step in preTokenizer.steps.reversed() {
             switch step {
-            case .words: continue
+            case .split, .scripts, .fixedLength: continue
             case .byteLevel: text = Decoding.bytes(text)
-            case .metaspace(let letter, _): text = replacing(letter, with: [0x20], in: text)
+            case .metaspace(let letter, _, _): text = replacing(letter, with: [0x20], in: text)
             }
         }
         for normalization in normalizations.reversed() {
-            if case .replace(let old, let new) = normalization { text = replacing(new, with: old, in: text) }
+            switch normalization {
+            case .replace(let old, let new): text = replacing(new, with: old, in: text)
+            case .byteLevel: text = Decoding.bytes(text)
+            default: continue
+            }
         }
         return text
     }

@@ -6,6 +6,13 @@ enum Decoding: Sendable {
     case fuse
     case strip([UInt8], start: Int, stop: Int)
     case metaspace([UInt8], stripsFirst: Bool)
+    case replacePattern(Pattern, with: [UInt8])
+    /// Tokens that continue a word begin with a prefix; the others have a space in front.
+    case wordPiece(prefix: [UInt8], cleans: Bool)
+    /// Tokens that end a word end with a suffix, which becomes a space but in the last one.
+    case wordEnds([UInt8])
+    /// Tokens that repeat are one, padding is none, and a delimiter is a space.
+    case ctc(pad: [UInt8], delimiter: [UInt8], cleans: Bool)
     /// Bytes of UTF-8 to text.
     case utf8
     /// A space between tokens.
@@ -47,6 +54,8 @@ struct DecodingStage: Sendable {
     private var toStrip: Int
     /// Whether a text is longer than the name of a byte.
     private var isLong = false
+    /// Whether `held` is a token, if only an empty one.
+    private var hasHeld = false
 
     init(_ decoding: Decoding, isJoined: Bool) {
         self.decoding = decoding
@@ -58,6 +67,8 @@ struct DecodingStage: Sendable {
         defer { isFirst = false }
         switch decoding {
         case .fuse: out.append(token)
+        case .replacePattern, .wordPiece, .wordEnds, .ctc:
+            addToken(token, &out)
         case .separate:
             if !isFirst { out.append([0x20]) }
             out.append(token)
@@ -93,8 +104,14 @@ struct DecodingStage: Sendable {
     mutating func finish(_ out: inout [[UInt8]]) {
         defer {
             held = []
+            hasHeld = false
             isFirst = true
         }
+        if case .wordEnds(let suffix) = decoding, hasHeld {
+            return out.append(replacing(suffix, with: [], in: held))
+        }
+        if case .ctc = decoding, !isJoined { return }
+        if isJoined, !held.isEmpty, let whole = Self.whole(held, decoding) { return out.append(whole) }
         guard !held.isEmpty else { return }
         switch decoding {
         case .utf8: out.append(Self.repaired(held))
@@ -109,6 +126,57 @@ struct DecodingStage: Sendable {
         default: out.append(held)
         }
     }
+
+    // MARK: - Whole tokens
+
+    /// A token where tokens come, or a part of the one text, which is not settled before its end.
+    private mutating func addToken(_ token: [UInt8], _ out: inout [[UInt8]]) {
+        if isJoined {
+            if case .wordEnds = decoding { hasHeld = true }
+            held += token
+            return
+        }
+        switch decoding {
+        case .wordPiece(let prefix, let cleans):
+            var text = token
+            if !isFirst { text = token.starts(with: prefix) ? Array(token.dropFirst(prefix.count)) : [0x20] + token }
+            out.append(cleans ? Self.cleaned(text) : text)
+        case .wordEnds(let suffix):
+            if hasHeld { out.append(replacing(suffix, with: [0x20], in: held)) }
+            (held, hasHeld) = (token, true)
+        case .ctc:
+            if !isFirst, held == token { return }
+            held = token
+            if let whole = Self.whole(token, decoding), !whole.isEmpty { out.append(whole) }
+        default:
+            if let whole = Self.whole(token, decoding) { out.append(whole) }
+        }
+    }
+
+    /// What becomes of a token that stands by itself; nil for a step that has no part in it.
+    private static func whole(_ token: [UInt8], _ decoding: Decoding) -> [UInt8]? {
+        switch decoding {
+        case .replacePattern(let pattern, let new):
+            // What takes too much memory, or is to end, stays as it is.
+            return (try? replacing(pattern, with: new, in: token)) ?? token
+        case .wordPiece(_, let cleans): return cleans ? cleaned(token) : token
+        case .ctc(let pad, let delimiter, let cleans):
+            let text = replacing(pad, with: [], in: token)
+            return cleans ? replacing(delimiter, with: [0x20], in: cleaned(text)) : text
+        default: return nil
+        }
+    }
+
+    /// English as it is written.
+    private static func cleaned(_ text: [UInt8]) -> [UInt8] {
+        guard text.contains(0x20) else { return text }
+        return cleanings.reduce(text) { replacing($1.0, with: $1.1, in: $0) }
+    }
+
+    private static let cleanings: [([UInt8], [UInt8])] = [
+        (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+        (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+    ].map { (Array($0.0.utf8), Array($0.1.utf8)) }
 
     // MARK: - Bytes
 

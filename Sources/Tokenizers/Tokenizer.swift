@@ -1,16 +1,16 @@
 import Safetensors
 
-/// A tokenizer as Hugging Face's `tokenizer.json` describes it: byte-pair encoding, by bytes (GPT-2, Llama 3, Qwen) or by
-/// characters with byte fallback (Llama 2, Mistral).
+/// A tokenizer as Hugging Face's `tokenizer.json` describes it: byte-pair encoding, unigram, WordPiece or whole words, with
+/// the library's normalizers, pre-tokenizers, post-processors and decoders.
 ///
 /// ```swift
 /// let tokenizer = try Tokenizer(contentsOf: "model/tokenizer.json")
 /// let ids = try tokenizer.encode("Hello", addsSpecialTokens: true)
 /// ```
 public struct Tokenizer: Sendable {
-    let model: BytePairModel
+    let model: TokenModel
     let normalizations: [Normalization]
-    let preTokenizations: [PreTokenization]
+    let preTokenizer: PreTokenizer
     let decodings: [Decoding]
     /// Found before normalisation, and after it.
     let rawTokens: AddedTokens
@@ -29,12 +29,12 @@ public struct Tokenizer: Sendable {
     let file: String
 
     init(
-        model: BytePairModel, normalizations: [Normalization], preTokenizations: [PreTokenization],
+        model: TokenModel, normalizations: [Normalization], preTokenizer: PreTokenizer,
         decodings: [Decoding], template: (prefix: [Int32], suffix: [Int32]), added: AddedVocabulary, file: String
     ) throws {
         self.model = model
         self.normalizations = normalizations
-        self.preTokenizations = preTokenizations
+        self.preTokenizer = preTokenizer
         self.decodings = decodings
         (prefix, suffix) = template
         self.added = added
@@ -65,8 +65,8 @@ public struct Tokenizer: Sendable {
     /// The tokens of a text.
     ///
     /// - Parameter addsSpecialTokens: put what the tokenizer's template asks for before and after it.
-    /// - Throws: `TokenizerError` for a text with characters that are unknown where the token for what is unknown is not in
-    ///   the vocabulary, and one that normalisation makes too long.
+    /// - Throws: `TokenizerError` for a text with characters that are unknown where there is no token for them, and one that
+    ///   normalisation makes too long.
     public func encode(_ text: String, addsSpecialTokens: Bool = false) throws -> [Int32] {
         try encode(Array(text.utf8), addsSpecialTokens: addsSpecialTokens)
     }
@@ -142,59 +142,28 @@ public struct Tokenizer: Sendable {
         _ text: ArraySlice<UInt8>, isFirst: Bool, _ cache: inout WordCache, into out: inout [Int32]
     ) throws -> Int {
         guard !text.isEmpty else { return 0 }
-        var whole = text
         var prefixed = 0
-        var pattern: WordPattern?
-        var isByteLevel = false
-        var spacesWords = false
-        for step in preTokenizations {
-            switch step {
-            case .words(let words): pattern = words
-            case .byteLevel(let addsSpace):
-                isByteLevel = true
-                if addsSpace, pattern != nil {
-                    // After a Split each word is a text of its own.
-                    spacesWords = true
-                } else if addsSpace, whole.first != 0x20 {
-                    whole = ([0x20] + whole)[...]
-                    prefixed += 1
-                }
-            case .metaspace(let letter, let prepending):
-                var spelled = replacing([0x20], with: letter, in: Array(whole))
-                let prepends = prepending == .always || (prepending == .first && isFirst)
-                if prepends, !spelled.starts(with: letter) {
-                    spelled = letter + spelled
-                    prefixed += 1
-                }
-                whole = spelled[...]
-            }
-        }
-        try whole.withUnsafeBufferPointer { bytes in
-            guard let pattern else {
-                if isByteLevel {
-                    try model.encodeBytes(bytes, into: &out)
-                } else {
-                    try model.encodeCharacters(bytes, into: &out)
-                }
-                return
-            }
-            try pattern.forEachWord(in: bytes) { range in
-                let word = UnsafeBufferPointer(rebasing: bytes[range])
-                if spacesWords, word.first != 0x20 {
-                    prefixed += 1
-                    let spaced = [0x20] + Array(word)
-                    try spaced.withUnsafeBufferPointer { spaced in
-                        try cache.encode(spaced, into: &out) { try model.encodeBytes($0, into: &$1) }
+        var untilCheck = Self.bytesBetweenChecks
+        do {
+            try text.withUnsafeBufferPointer { bytes in
+                try preTokenizer.forEachWord(in: bytes, isFirst: isFirst, prefixed: &prefixed) { word in
+                    untilCheck -= word.count
+                    if untilCheck < 0 {
+                        try Interruption.check()
+                        untilCheck = Self.bytesBetweenChecks
                     }
-                    return
-                }
-                try cache.encode(word, into: &out) {
-                    try isByteLevel ? model.encodeBytes($0, into: &$1) : model.encodeCharacters($0, into: &$1)
+                    try cache.encode(word, into: &out) {
+                        try model.encode($0, isByteLevel: preTokenizer.isByteLevel, into: &$1)
+                    }
                 }
             }
+        } catch let error as PatternError {
+            throw TokenizerError(.unencodable, file: file, message: "its pre-tokenizer cannot take \(error.message)")
         }
         return prefixed
     }
+
+    private static let bytesBetweenChecks = 1 << 16
 
     /// The text of tokens.
     ///

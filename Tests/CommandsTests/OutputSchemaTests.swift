@@ -43,6 +43,8 @@ import Testing
                 "plan", "fit", "--runs", table, "--starts", "1", "--bootstrap", "1", "--held-out", "0", "--law",
                 "chinchilla",
             ])
+        try check("tokenizer_encode", ["tokenizer", "encode", Seed.path])
+        try check("tokenizer_decode", ["tokenizer", "decode", Seed.path])
         try check("tokenizer_train", ["tokenizer", "train", "--data", text, "--vocab-size", "260", "-o", "tok"])
         try check("error", ["inspect", "absent"])
     }

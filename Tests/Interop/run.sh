@@ -13,6 +13,7 @@ swift build -c release --product moe-tool | tail -n 1
 tool="$(swift build -c release --show-bin-path)/moe-tool"
 for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/upcycle.py "$tool"
+    "$python" Tests/Interop/tokenizer_kinds.py "$tool"
     "$python" Tests/Interop/merge.py "$tool"
     if "$python" -c "import compressed_tensors" 2>/dev/null; then "$python" Tests/Interop/quantised.py "$tool"; fi
     "$python" Tests/Interop/experiment.py ${EXPERIMENT:+"$EXPERIMENT"}

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tokenizers
 
-/// Tokenizers, texts and what the Hugging Face library makes of them: Tests/Fixtures/tokenizers/library/make.py.
+/// Tokenizers, texts and what the Hugging Face library makes of them: Tests/Fixtures/tokenizers/library/make.py and kinds/make.py.
 @Suite("What the Hugging Face library makes of it")
 struct LibraryCasesTests {
     private struct Case {
@@ -13,12 +13,22 @@ struct LibraryCasesTests {
         let decoded: [JSONObject]
     }
 
-    private func cases() throws -> [Case] {
-        let path = Fixtures.file("tokenizers/library/cases.json")
-        return try #require(try JSON(parsing: contents(path), file: path).array).map { entry in
+    /// `library`: what a file may have and a text meets; `kinds`: each model and component.
+    static let files = ["library", "kinds"]
+
+    private func cases(_ file: String) throws -> [Case] {
+        let path = Fixtures.file("tokenizers/\(file)/cases.json")
+        let fixture = try JSON(parsing: contents(path), file: path)
+        // Models that several have are written once.
+        let models = fixture.object?["models"]?.array ?? []
+        return try #require(fixture.array ?? fixture.object?["cases"]?.array).map { entry in
             let object = try #require(entry.object)
             let name = try #require(object["name"]?.string)
-            let json = try #require(object["tokenizer"])
+            var json = try #require(object["tokenizer"])
+            if var file = json.object, let index = file["model"]?.int, models.indices.contains(index) {
+                file["model"] = models[index]
+                json = .object(file)
+            }
             return Case(
                 name: name, tokenizer: try Tokenizer(parsing: Array(json.serialized().utf8), file: name),
                 encoded: (object["encoded"]?.array ?? []).compactMap(\.object),
@@ -30,9 +40,9 @@ struct LibraryCasesTests {
         value?.array.map { $0.compactMap { $0.int.flatMap { Int32(exactly: $0) } } }
     }
 
-    @Test("Ids are the library's, and where it fails so does this")
-    func encoded() throws {
-        let cases = try cases()
+    @Test("Ids are the library's, and where it fails so does this", arguments: files)
+    func encoded(_ file: String) throws {
+        let cases = try cases(file)
         #expect(cases.count > 20)
         for item in cases {
             for entry in item.encoded {
@@ -49,9 +59,9 @@ struct LibraryCasesTests {
         }
     }
 
-    @Test("Texts are the library's, at once and token by token")
-    func decoded() throws {
-        for item in try cases() {
+    @Test("Texts are the library's, at once and token by token", arguments: files)
+    func decoded(_ file: String) throws {
+        for item in try cases(file) {
             for entry in item.decoded {
                 let list = try #require(ids(entry["ids"]))
                 for (skips, key) in [(true, "text"), (false, "all")] {

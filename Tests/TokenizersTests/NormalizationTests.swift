@@ -12,6 +12,10 @@ struct NormalizationTests {
         return String(result)
     }
 
+    private func composed(_ text: String) -> String {
+        String(decoding: NormalizationForm.composed.applied(to: Array(text.utf8)), as: UTF8.self)
+    }
+
     // By hand from UAX 15, and as Python's unicodedata has it.
     @Test("Long runs of marks are ordered and composed")
     func longRuns() {

@@ -50,13 +50,22 @@ struct TokenizerTests {
             let path = try folder.write("tokenizer.json", Array(json.utf8))
             return try #require(throws: TokenizerError.self) { try Tokenizer(contentsOf: path) }.message
         }
-        #expect(try message(#"{"model": {"type": "Unigram", "vocab": []}}"#).contains("Unigram"))
-        #expect(try message(#"{"model": {"type": "WordPiece", "vocab": {}}}"#).contains("WordPiece"))
+        func bpe(_ part: String) -> String { #"{"model": {"type": "BPE", "vocab": {}, "merges": []}, \#(part)}"# }
+        #expect(try message(#"{"model": {"type": "Sequitur", "vocab": []}}"#).contains("Sequitur"))
+        #expect(try message(#"{"model": {"type": "WordPiece", "vocab": {}}}"#).contains("unk_token"))
+        #expect(try message(#"{"model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1}}"#).contains("unk_id"))
+        #expect(try message(#"{"model": {"type": "BPE", "vocab": {}, "dropout": 0.1}}"#).contains("dropout"))
+        #expect(try message(bpe(#""normalizer": {"type": "Uppercase"}"#)).contains("Uppercase"))
         #expect(
-            try message(
-                #"{"model": {"type": "BPE", "vocab": {}, "merges": []}, "normalizer": {"type": "BertNormalizer"}}"#
-            )
-            .contains("BertNormalizer"))
+            try message(bpe(#""normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}"#)).contains(
+                "charsmap"))
+        for pattern in [
+            #"(a)\\1"#, #"\\Ka"#, #"\\p{Elvish}"#, "(?<=a+)b", "(?~a)", "(?(1)a)", "a{2000}", "((a{99}){99}){99}",
+        ] {
+            let split =
+                #"{"type": "Split", "pattern": {"Regex": "\#(pattern)"}, "behavior": "Isolated", "invert": false}"#
+            #expect(try message(bpe(#""pre_tokenizer": \#(split)"#)).contains("is not supported"), "\(pattern)")
+        }
         #expect(
             try message(#"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}}"#).contains("merge 0"))
         #expect(try message(#"{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}"#).contains("\"a\""))
