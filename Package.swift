@@ -24,6 +24,7 @@ let package = Package(
         .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CPlatform"),
+        .target(name: "CStart"),
         .target(name: "Safetensors", dependencies: ["CPlatform"]),
         .target(name: "Numerics", dependencies: ["CBLAS", "CPlatform", "Safetensors"]),
         .target(name: "Quantisation", dependencies: ["CPlatform", "Numerics", "Safetensors"]),
@@ -69,7 +70,7 @@ let package = Package(
                 "Reports", "Safetensors", "Tokenizers", "Training", "Transforms",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .executableTarget(name: "moe-tool", dependencies: ["Commands"]),
+        .executableTarget(name: "moe-tool", dependencies: ["CStart", "Commands"]),
         .executableTarget(
             name: "packing-benchmark", dependencies: ["Packing", "Safetensors"], path: "Tests/Benchmarks/Packing"),
         .target(name: "TestSupport", dependencies: ["Safetensors"], path: "Tests/TestSupport"),
@@ -107,7 +108,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where target.type != .system && target.name != "CPlatform" {
+for target in package.targets where target.type != .system && !["CPlatform", "CStart"].contains(target.name) {
     target.swiftSettings = [
         .enableUpcomingFeature("InternalImportsByDefault"),
         .enableUpcomingFeature("MemberImportVisibility"),

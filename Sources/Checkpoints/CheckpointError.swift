@@ -5,7 +5,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
     /// The kind of an error.
     public struct Code: Hashable, Sendable {
         private enum Kind {
-            case usage, malformed, incompatible, uncomputed, io, verification, internalFailure, cancelled
+            case usage, malformed, incompatible, uncomputed, io, verification, outOfMemory, internalFailure, cancelled
         }
         private let kind: Kind
 
@@ -21,6 +21,8 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
         public static let io = Code(kind: .io)
         /// What was written is not what was to be written.
         public static let verification = Code(kind: .verification)
+        /// The system grants no more memory.
+        public static let outOfMemory = Code(kind: .outOfMemory)
         /// A mistake of this program.
         public static let internalFailure = Code(kind: .internalFailure)
         /// The caller asked to stop.
@@ -34,7 +36,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
             case .incompatible, .uncomputed: 4
             case .io: 5
             case .verification: 6
-            case .internalFailure: 70
+            case .outOfMemory, .internalFailure: 70
             case .cancelled: 130
             }
         }
@@ -65,7 +67,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Whether running again with the same inputs could end otherwise.
-    var isResumable: Bool { code == .io || code == .cancelled || code == .usage }
+    var isResumable: Bool { code == .io || code == .cancelled || code == .usage || code == .outOfMemory }
 
     static let cancelled = CheckpointError(.cancelled, message: "interrupted")
 

@@ -60,7 +60,8 @@ private final class PageBuffer {
         let address = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let address, address != MAP_FAILED else {
             throw CheckpointError(
-                .io, message: "the system has no \(byteText(count)) of memory left: lower --memory or --threads")
+                .outOfMemory,
+                message: "out of memory: \(byteText(count)) more cannot be had: lower --memory or --threads")
         }
         mapped = count
         bytes = UnsafeMutableRawBufferPointer(start: address, count: count)

@@ -18,7 +18,7 @@ public struct MoETool: AsyncParsableCommand {
             output appears whole or not at all.
 
             Exit codes: 0 done; 2 usage; 3 malformed or unsafe input; 4 inputs that do not fit together; 5 I/O; \
-            6 verification failed; 70 an internal error; 128+n stopped by signal n.
+            6 verification failed; 70 an internal error or no memory left; 128+n stopped by signal n.
             """,
         version: ToolVersion.current,
         subcommands: [
@@ -32,6 +32,7 @@ public struct MoETool: AsyncParsableCommand {
 
     /// Parses the process's arguments, runs the command they name, and exits with the codes that the help lists.
     public static func run() async -> Never {
+        cmemory_report_exhaustion()
         installSignalHandlers()
         InputLog.start()
         do {

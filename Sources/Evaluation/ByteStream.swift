@@ -65,7 +65,8 @@ private final class ZstdStream: ByteStream {
 
     init(_ source: any ByteStream, path: String) throws {
         guard let context = ZSTD_createDCtx() else {
-            throw CheckpointError(.io, file: path, message: "there is no memory to decompress it")
+            throw CheckpointError(
+                .outOfMemory, file: path, message: "out of memory: there is none to decompress it with")
         }
         self.source = source
         self.path = path

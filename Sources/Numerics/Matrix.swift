@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import Synchronization
 
@@ -149,14 +150,19 @@ package enum MatrixMemory {
         }
         for piece in excess { release(piece.address, piece.capacity) }
         if let address, let pointer = UnsafeMutablePointer<Float>(bitPattern: address) { return (pointer, capacity) }
-        if capacity >= mappedFrom {
-            let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            if let pointer, pointer != MAP_FAILED {
-                return (pointer.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
-            }
+        if let fresh = fresh(capacity) { return (fresh, capacity) }
+        // What is kept for matrices to come may make room.
+        trim()
+        guard let fresh = fresh(capacity) else { cmemory_fail(capacity) }
+        return (fresh, capacity)
+    }
+
+    private static func fresh(_ capacity: Int) -> UnsafeMutablePointer<Float>? {
+        guard capacity >= mappedFrom else {
+            return aligned_alloc(64, capacity)?.bindMemory(to: Float.self, capacity: capacity / 4)
         }
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
-        return (raw.bindMemory(to: Float.self, capacity: capacity / 4), capacity)
+        let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        return pointer == MAP_FAILED ? nil : pointer?.bindMemory(to: Float.self, capacity: capacity / 4)
     }
 
     fileprivate static func giveBack(_ pointer: UnsafeMutablePointer<Float>, _ capacity: Int) {
@@ -171,6 +177,6 @@ package enum MatrixMemory {
 
     private static func release(_ address: UInt, _ capacity: Int) {
         guard let pointer = UnsafeMutableRawPointer(bitPattern: address) else { return }
-        if capacity >= mappedFrom { munmap(pointer, capacity) } else { pointer.deallocate() }
+        if capacity >= mappedFrom { munmap(pointer, capacity) } else { free(pointer) }
     }
 }

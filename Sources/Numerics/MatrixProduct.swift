@@ -54,15 +54,19 @@ package func multiply(
     if c.rows == 1, transposition != .first {
         // A vector: sgemv reads the matrix once, where sgemm would pack it first.
         let isTransposed = transposition == .none
-        cblas_sgemv(
-            CblasRowMajor, isTransposed ? CblasTrans : CblasNoTrans, blasint(b.rows), blasint(b.columns), alpha,
-            b.values, blasint(b.stride), a.values, 1, beta, c.values, 1)
+        BLASBuffers.use {
+            cblas_sgemv(
+                CblasRowMajor, isTransposed ? CblasTrans : CblasNoTrans, blasint(b.rows), blasint(b.columns), alpha,
+                b.values, blasint(b.stride), a.values, 1, beta, c.values, 1)
+        }
         return
     }
-    cblas_sgemm(
-        CblasRowMajor, transposition == .first ? CblasTrans : CblasNoTrans,
-        transposition == .second ? CblasTrans : CblasNoTrans, blasint(c.rows), blasint(c.columns), blasint(inner),
-        alpha, a.values, blasint(a.stride), b.values, blasint(b.stride), beta, c.values, blasint(c.stride))
+    BLASBuffers.use {
+        cblas_sgemm(
+            CblasRowMajor, transposition == .first ? CblasTrans : CblasNoTrans,
+            transposition == .second ? CblasTrans : CblasNoTrans, blasint(c.rows), blasint(c.columns), blasint(inner),
+            alpha, a.values, blasint(a.stride), b.values, blasint(b.stride), beta, c.values, blasint(c.stride))
+    }
 }
 
 /// Leaves threads to `Workers`: BLAS computes on the thread that calls it.

@@ -15,6 +15,14 @@ import Safetensors
 package func addLeadingDirections(
     of matrix: [Double], rows: Int, columns: Int, rank: Int, factor: Double = 1, to sum: inout [Double]
 ) -> Bool {
+    BLASBuffers.use {
+        addDirections(of: matrix, rows: rows, columns: columns, rank: rank, factor: factor, to: &sum)
+    }
+}
+
+private func addDirections(
+    of matrix: [Double], rows: Int, columns: Int, rank: Int, factor: Double, to sum: inout [Double]
+) -> Bool {
     precondition(rows >= 0 && columns >= 0 && matrix.count == rows * columns && sum.count == matrix.count)
     let size = min(rows, columns)
     guard size > 0, rank > 0 else { return true }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CMemory.h"
 #include "CMixers.h"
 #include "CQuantised.h"
 #include "CQuantising.h"
