@@ -65,8 +65,9 @@ struct TensorMatch {
         folder = given.config.file
         try given.checkCounts(tensors)
         var config = given.config
-        stored = try StoredTensors(
+        let stored = try StoredTensors(
             tensors, config, given.architecture, folder: WorkFolder.split(given.config.file).parent)
+        self.stored = stored
         let names = Set(stored.names)
         config.surroundings.naming = .found(in: names, of: given.architecture)
         var description = try ModelDescription(given.architecture, config)
