@@ -55,13 +55,16 @@ let package = Package(
                 "CPlatform", "Checkpoints", "Evaluation", "Models", "Numerics", "Safetensors", "Tokenizers",
                 "Transforms",
             ]),
-        .target(name: "Reports", dependencies: ["Checkpoints", "Safetensors"]),
         .target(
             name: "Planning", dependencies: ["Checkpoints", "Formats", "Numerics", "Safetensors", "Transforms"]),
         .target(
+            name: "Reports",
+            dependencies: ["Checkpoints", "Evaluation", "Planning", "Safetensors", "Training", "Transforms"]),
+        .target(
             name: "MoEToolkit",
             dependencies: [
-                "Checkpoints", "Evaluation", "Models", "Safetensors", "Tokenizers", "Training", "Transforms",
+                "Checkpoints", "Evaluation", "Models", "Planning", "Reports", "Safetensors", "Tokenizers", "Training",
+                "Transforms",
             ]),
         .target(
             name: "Commands",
@@ -103,6 +106,7 @@ let package = Package(
             name: "PlanningTests",
             dependencies: ["Checkpoints", "Planning", "Safetensors", "TestSupport", "Transforms"]),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Safetensors", "TestSupport"]),
+        .testTarget(name: "MoEToolkitTests", dependencies: ["MoEToolkit", "TestSupport"]),
         .testTarget(name: "CommandsTests", dependencies: ["Safetensors", "TestSupport", "moe-tool"]),
     ],
     swiftLanguageModes: [.v6]

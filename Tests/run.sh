@@ -26,9 +26,18 @@ Examples/quickstart.sh
 step "example: Examples/BuildScript"
 model="$(pwd)/Examples/seed"
 target="$(mktemp -d)"
-(cd Examples/BuildScript && swift run -c release --quiet BuildScript "$target" "$model" "$model" "$model" "$model")
-cmp "$model/model.safetensors" "$target/dense/model.safetensors" || fail "densifying the upcycled model did not give it back"
+cp README.md "$target/text.txt"
+cp CONTRIBUTING.md "$target/held-out.txt"
+mkdir "$target/out"
+(cd Examples/BuildScript && swift run -c release --quiet BuildScript "$target/out" "$model" "$target/text.txt" "$target/held-out.txt")
+cmp "$model/model.safetensors" "$target/out/dense/model.safetensors" ||
+    fail "densifying the upcycled model did not give it back"
+[ -s "$target/out/report.html" ] || fail "the build script wrote no report"
 rm -rf "$target"
+
+step "package: a program without the toolchain's libraries"
+Packaging/build.sh > /dev/null
+Packaging/check.sh
 
 if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then
     step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds each"

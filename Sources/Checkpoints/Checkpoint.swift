@@ -1,5 +1,5 @@
 import Numerics
-package import Safetensors
+public import Safetensors
 
 /// A configuration and a table of named tensors, none of which has been read.
 ///
@@ -63,7 +63,7 @@ public struct Checkpoint: Sendable {
     }
 
     /// The folder's name, for messages.
-    package var name: String {
+    public var name: String {
         let file = description.config.file
         let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
         var parts = folder.split(separator: "/").map(String.init)
@@ -81,14 +81,14 @@ public struct Checkpoint: Sendable {
     public var isMixture: Bool { description.isMixture }
 
     /// Parameters of the model: all but what is carried beside it.
-    package var parameterCount: Int {
+    public var parameterCount: Int {
         table.reduce(0) { $1.key.kind == .carried ? $0 : $0 + $1.value.rows * $1.value.columns }
     }
 
     /// The checkpoint written with routed experts laid out in another way.
     ///
     /// - Throws: `CheckpointError` where the family does not have the layout.
-    package func withLayout(_ layout: String) throws -> Checkpoint {
+    public func withLayout(_ layout: String) throws -> Checkpoint {
         _ = try description.expectedTensors(layout: layout)
         var result = self
         result.layout = isMixture ? layout : nil
@@ -141,7 +141,7 @@ public struct Checkpoint: Sendable {
     /// The checkpoint with every floating-point tensor in another dtype, rounded to nearest, ties to even.
     ///
     /// - Throws: `CheckpointError` where a tensor is of a floating-point type that cannot be converted.
-    package func converted(to dtype: DType) throws -> Checkpoint {
+    public func converted(to dtype: DType) throws -> Checkpoint {
         let keepsF32 = Set(try expectedTensors().filter(\.keepsF32).flatMap { $0.placements.map(\.role) })
         var table = table
         for (role, tensor) in self.table {
@@ -160,7 +160,7 @@ public struct Checkpoint: Sendable {
     package func expectedTensors() throws -> [ExpectedTensor] { try description.expectedTensors(layout: layout) }
 
     /// The dtype that most of the weights have.
-    package var dtype: DType? {
+    public var dtype: DType? {
         var sizes: [DType: Int] = [:]
         for (role, tensor) in table where tensor.dtype.isFloatingPoint && role.kind != .carried {
             sizes[tensor.dtype, default: 0] += tensor.rows * tensor.columns
@@ -208,7 +208,7 @@ public struct Checkpoint: Sendable {
                     .incompatible, tensor: expected.name,
                     message:
                         "its parts have different dtypes (\(dtypes.map(\.rawValue).sorted().joined(separator: ", "))): "
-                        + "choose one with --dtype")
+                        + "choose one with `dtype`")
             }
             let tensor = DiskTensor(
                 name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements)
@@ -223,7 +223,8 @@ public struct Checkpoint: Sendable {
     ///   - output: the folder; it must not exist unless `options.overwrite` is set.
     ///   - options: memory, threads, shard size, and what to do with what is there.
     /// - Returns: what was written.
-    /// - Throws: `CheckpointError`, `SafetensorsError`; the output is then what it was before.
+    /// - Throws: `CheckpointError`, `SafetensorsError`; the output is then what it was before. Of `.cancelled` when the task
+    ///   is cancelled: what is written so far is kept, and `options.resume` goes on with it.
     @discardableResult
     public func write(to output: String, options: WriteOptions = WriteOptions()) async throws -> WriteReport {
         let plan = try writePlan(shardLimit: options.shardLimit)
@@ -233,15 +234,21 @@ public struct Checkpoint: Sendable {
         let sources = sources
         let carried = description.config.surroundings.carried.map(\.name)
         let names = companions.map(\.name).filter { !CheckpointFolder.isMember($0) }
-        let writer = CheckpointWriter(
-            plan: plan, documents: [("config.json", Array(config.text.utf8))],
-            companions: companions, sources: sources,
-            record: { digests, identity in
-                (Provenance.fileName, Provenance.record(history, sources, digests, carried, files: names, identity))
-            },
-            options: options, identity: try identity(plan, config)
-        )
-        return try await writer.write(to: output)
+        let identity = try identity(plan, config)
+        return try await cancelling { isCancelled in
+            var options = options
+            let isStopped = options.isCancelled
+            options.isCancelled = { isCancelled() || isStopped() }
+            let writer = CheckpointWriter(
+                plan: plan, documents: [("config.json", Array(config.text.utf8))],
+                companions: companions, sources: sources,
+                record: { digests, identity in
+                    (Provenance.fileName, Provenance.record(history, sources, digests, carried, files: names, identity))
+                },
+                options: options, identity: identity
+            )
+            return try await writer.write(to: output)
+        }
     }
 }
 

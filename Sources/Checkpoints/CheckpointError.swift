@@ -27,19 +27,6 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
         public static let internalFailure = Code(kind: .internalFailure)
         /// The caller asked to stop.
         public static let cancelled = Code(kind: .cancelled)
-
-        /// The exit code of the command line.
-        public var exitCode: Int32 {
-            switch kind {
-            case .usage: 2
-            case .malformed: 3
-            case .incompatible, .uncomputed: 4
-            case .io: 5
-            case .verification: 6
-            case .outOfMemory, .internalFailure: 70
-            case .cancelled: 130
-            }
-        }
     }
 
     /// The kind of the error.
@@ -76,7 +63,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
             .incompatible, tensor: tensor,
             message:
                 "\(count) values are too large for \(dtype.rawValue): choose a dtype with a wider range (BF16, F32), "
-                + "or let them become infinite with --allow-overflow")
+                + "or let them become infinite with `allowOverflow`")
     }
 
     static func nonfinite(tensor: SourceTensor, count: Int, making output: String) -> CheckpointError {
@@ -84,7 +71,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
             .incompatible, file: tensor.file.path, tensor: tensor.info.name,
             message:
                 "\(count) values are NaN or infinite, and \(escaped(output)) is computed from it: repair the source, "
-                + "or compute with them with --allow-nonfinite")
+                + "or compute with them with `allowNonfinite`")
     }
 
     static func nonfinite(tensor: QuantisedTensor, count: Int, making output: String) -> CheckpointError {
@@ -94,14 +81,14 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
             message:
                 "\(count) values are NaN or infinite when it is decoded (\(parts.joined(separator: ", "))), and "
                 + "\(escaped(output)) is computed from it: repair the source, or compute with them with "
-                + "--allow-nonfinite")
+                + "`allowNonfinite`")
     }
 
     static func insufficientMemory(tensor: String, needed: Int, budget: Int) -> CheckpointError {
         CheckpointError(
             .usage, tensor: tensor,
             message: "it must be made whole and needs \(byteText(needed)) on each thread, and \(byteText(budget)) are "
-                + "allowed: raise --memory or lower --threads")
+                + "allowed: raise `memory` or lower `threads`")
     }
 }
 

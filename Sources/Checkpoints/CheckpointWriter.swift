@@ -142,7 +142,7 @@ struct CheckpointWriter {
                 throw CheckpointError(
                     .usage, file: work.output,
                     message: "the unfinished run beside it was made from other sources, options or by another version: "
-                        + "start over with --force")
+                        + "start over with `overwrite`")
             }
         }
         try checkFreeSpace(for: work, reserved: earlier != nil)

@@ -2,19 +2,28 @@ import Numerics
 package import Safetensors
 
 /// How a tensor of one checkpoint stands to its counterpart in another.
-package struct ComparedTensor: Sendable {
-    package enum Outcome: Sendable, Equatable {
-        case onlyInFirst, onlyInSecond
+public struct ComparedTensor: Sendable {
+    /// How two tensors of one name stand to each other.
+    public enum Outcome: Sendable, Equatable {
+        /// The second checkpoint has none of the name.
+        case onlyInFirst
+        /// The first checkpoint has none of the name.
+        case onlyInSecond
+        /// The shapes of both.
         case shapeDiffers(String, String)
+        /// The dtypes of both, and their values' difference.
         case dtypeDiffers(String, String, Difference)
+        /// The values' difference.
         case compared(Difference)
     }
 
-    package let name: String
-    package let outcome: Outcome
+    /// The tensor's name.
+    public let name: String
+    /// How it stands to its counterpart.
+    public let outcome: Outcome
 
     /// Whether the tensors are the same to the byte.
-    package var isIdentical: Bool {
+    public var isIdentical: Bool {
         if case .compared(let difference) = outcome { return difference.isIdentical }
         return false
     }

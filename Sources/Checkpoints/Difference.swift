@@ -2,17 +2,17 @@ import Numerics
 import Safetensors
 
 /// How two tensors of the same sizes differ.
-package struct Difference: Sendable, Equatable {
+public struct Difference: Sendable, Equatable {
     /// Whether dtype and every byte are the same.
-    package var isIdentical = true
+    public package(set) var isIdentical = true
     /// The largest |a - b|; NaN where exactly one of the two is NaN.
-    package var maximumAbsolute: Double = 0
+    public package(set) var maximumAbsolute: Double = 0
     /// The largest |a - b| / max(|a|, |b|).
-    package var maximumRelative: Double = 0
+    public package(set) var maximumRelative: Double = 0
     /// Elements that differ.
-    package var count = 0
+    public package(set) var count = 0
     /// Whether they are of a type that has no values here, so that only their bytes could be compared.
-    package var isOfBytes = false
+    public package(set) var isOfBytes = false
 
     package init() {}
 

@@ -61,7 +61,7 @@ private final class PageBuffer {
         guard let address, address != MAP_FAILED else {
             throw CheckpointError(
                 .outOfMemory,
-                message: "out of memory: \(byteText(count)) more cannot be had: lower --memory or --threads")
+                message: "out of memory: \(byteText(count)) more cannot be had: lower `memory` or `threads`")
         }
         mapped = count
         bytes = UnsafeMutableRawBufferPointer(start: address, count: count)

@@ -4,7 +4,7 @@ package import Safetensors
 /// absent counts as what its class assumes, 10000 is 1e4, and each spelling of a key is the same as the others.
 ///
 /// It is read from the configuration of the decoder, so that what changes the function here cannot be left out.
-package struct FunctionTraits: Sendable {
+public struct FunctionTraits: Sendable {
     package struct Trait: Sendable, Hashable {
         package let name: String
         package let value: String
@@ -206,11 +206,15 @@ package struct FunctionTraits: Sendable {
     }
 
     /// A difference of two models.
-    package struct Disagreement: Sendable, Hashable, CustomStringConvertible {
-        package let name: String
-        package let first: String
-        package let second: String
-        package var description: String { "\(name): \(first) and \(second)" }
+    public struct Disagreement: Sendable, Hashable, CustomStringConvertible {
+        /// What differs, under the key of a configuration or in words.
+        public let name: String
+        /// The first model's value.
+        public let first: String
+        /// The second model's value.
+        public let second: String
+        /// Name and values in one line.
+        public var description: String { "\(name): \(first) and \(second)" }
         package var json: JSONObject {
             ["name": .string(name), "first": .string(first), "second": .string(second)]
         }

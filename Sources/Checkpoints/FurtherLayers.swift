@@ -100,7 +100,7 @@ extension ModelDescription {
             guard goes.count == own.count else {
                 throw CheckpointError(
                     .usage, file: config.file,
-                    message: "--drop takes the layer \(layer.prefix.dropLast()) as a whole: --drop '\(layer.prefix)*'")
+                    message: "`drop` takes the layer \(layer.prefix.dropLast()) as a whole: `drop` '\(layer.prefix)*'")
             }
             dropped += own
             result.surroundings.further.removeAll { $0 == layer }

@@ -1,57 +1,82 @@
 package import Packing
-package import Safetensors
+public import Safetensors
 
 /// What a checkpoint, or a safetensors file by itself, is: from its headers alone.
-package struct Inspection: Sendable {
-    package struct Model: Sendable {
-        package let family: String
-        package let architecture: String
-        package let layers: Int
+public struct Inspection: JSONResult {
+    /// The model, as configuration and headers have it.
+    public struct Model: Sendable {
+        /// `model_type` of the configuration.
+        public let family: String
+        /// The class that the configuration names.
+        public let architecture: String
+        /// Layers, mixtures or not.
+        public let layers: Int
         /// Which layers are mixtures.
-        package let moeLayers: [Int]
+        public let moeLayers: [Int]
         /// Which layers have which mixer, and those without one; nil where all attend.
-        package let mixers: [(name: String, layers: [Int])]?
+        public let mixers: [(name: String, layers: [Int])]?
         /// Elements of keys and values of a token in all layers, and of what layers without attention keep of a sequence.
-        package let keptElements: (token: Int, sequence: Int)
-        package let hidden: Int
-        package let feedForward: Int
-        package let heads: Int
-        package let headDimension: Int
-        package let keyValueHeads: Int
-        package let vocabulary: Int
-        package let isTied: Bool
-        package let experts: Experts?
+        public let keptElements: (token: Int, sequence: Int)
+        /// The width of the residual stream.
+        public let hidden: Int
+        /// The width of a layer's feed-forward network, or of an expert where all layers are mixtures.
+        public let feedForward: Int
+        /// Attention heads.
+        public let heads: Int
+        /// A head's width.
+        public let headDimension: Int
+        /// Heads of keys and values.
+        public let keyValueHeads: Int
+        /// Rows of the embedding.
+        public let vocabulary: Int
+        /// Whether embedding and head are one matrix.
+        public let isTied: Bool
+        /// The mixtures; nil for a dense model.
+        public let experts: Experts?
     }
 
-    package struct Experts: Sendable {
-        package let count: Int
-        package let topK: Int
-        package let width: Int
-        package let sharedWidth: Int?
-        package let layout: String
+    /// The mixtures of experts.
+    public struct Experts: Sendable {
+        /// Routed experts of a layer.
+        public let count: Int
+        /// Experts that a token is routed to.
+        public let topK: Int
+        /// An expert's width.
+        public let width: Int
+        /// The width of the shared expert; nil where there is none.
+        public let sharedWidth: Int?
+        /// How the experts lie on disk.
+        public let layout: String
     }
 
     /// The sizes, where the folder has a configuration of a family that is known.
-    package private(set) var model: Model?
+    public private(set) var model: Model?
     /// Parameters in all, and those that one token's computation uses.
-    package private(set) var parameters: (total: Int, active: Int)?
-    package let files: [String]
-    package let tensorCount: Int
-    package let byteCount: Int
-    package let dtypes: [(dtype: DType, tensors: Int, bytes: Int)]
+    public private(set) var parameters: (total: Int, active: Int)?
+    /// The weight files' names.
+    public let files: [String]
+    /// Tensors in all files.
+    public let tensorCount: Int
+    /// Bytes of their data.
+    public let byteCount: Int
+    /// How much there is of each dtype.
+    public let dtypes: [(dtype: DType, tensors: Int, bytes: Int)]
     /// What packing came to, where the files are packed.
     package let packed: PackedSummary?
-    package private(set) var tokenizerFiles: [String] = []
+    /// Files of the tokenizer beside the weights.
+    public private(set) var tokenizerFiles: [String] = []
     /// The names of tensors that the family does not describe, and their bytes.
-    package private(set) var carried: (names: [String], bytes: Int) = ([], 0)
-    package let tensors: [(name: String, dtype: DType, shape: Shape, file: String)]
-    package private(set) var warnings: [String]
+    public private(set) var carried: (names: [String], bytes: Int) = ([], 0)
+    /// Every tensor.
+    public let tensors: [(name: String, dtype: DType, shape: Shape, file: String)]
+    /// What the user should know.
+    public private(set) var warnings: [String]
     /// What keeps the checkpoint from being used.
-    package private(set) var problems: [String] = []
+    public private(set) var problems: [String] = []
 
     /// - Parameter path: a folder, a file, or a name in the Hugging Face cache.
     /// - Throws: `SafetensorsError`, `CheckpointError` where the files cannot be read at all.
-    package init(of path: String) throws {
+    public init(of path: String) throws {
         let folder = try resolveModelPath(path)
         let tensors = try ShardedTensors.open(folder)
         files = tensors.files.map { Self.name(of: $0.path) }
@@ -180,6 +205,9 @@ extension Inspection.Model {
 }
 
 extension Inspection {
+    /// The inspection as a JSON document, without a list of tensors.
+    public var json: JSONObject { json(tensors: false) }
+
     /// The inspection as a JSON document.
     package func json(tensors listed: Bool) -> JSONObject {
         var object = JSONObject()

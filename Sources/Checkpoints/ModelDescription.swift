@@ -232,12 +232,12 @@ package struct ModelDescription: Sendable {
             guard let found = architecture.expertLayouts.first(where: { $0.name == chosen }) else {
                 throw CheckpointError(
                     .usage,
-                    message: "--layout \(chosen): \(architecture.modelType) has "
+                    message: "`layout` \(chosen): \(architecture.modelType) has "
                         + architecture.layoutNames.joined(separator: ", "))
             }
             experts = found.tensors
         } else if let layout, layout != "per-expert", layout != "fused" {
-            throw CheckpointError(.usage, message: "--layout \(layout): give per-expert or fused")
+            throw CheckpointError(.usage, message: "`layout` \(layout): give per-expert or fused")
         }
         // A layout may rename what is not an expert, such as the router.
         let replaced = Set(experts.flatMap { $0.parts.map(\.role) })

@@ -44,22 +44,22 @@ package struct OutputPath: Sendable {
         guard overwrite else {
             let work =
                 unfinishedWork.map {
-                    "; an unfinished run left its work on it in \(escaped($0)), which --resume with --force continues"
+                    "; an unfinished run left its work on it in \(escaped($0)), which `resume` with `overwrite` continues"
                 } ?? ""
-            throw refusal("it exists already; choose another output, or replace it with --force" + work)
+            throw refusal("it exists already; choose another output, or replace it with `overwrite`" + work)
         }
         try checkInputs()
         if kind.isFolder {
             guard entry == .folder else {
-                throw refusal("--force replaces \(kind.name)'s folder, and this is not a folder")
+                throw refusal("`overwrite` replaces \(kind.name)'s folder, and this is not a folder")
             }
         } else {
             guard entry == .file || (entry == .link && PosixFile.identity(of: path) != nil && !PosixFile.isFolder(path))
-            else { throw refusal("--force replaces \(kind.name), and this is not a file") }
+            else { throw refusal("`overwrite` replaces \(kind.name), and this is not a file") }
         }
         if let objection = try InputLog.pausing({ try kind.objection(path) }) {
             throw refusal(
-                "--force replaces \(kind.name), and \(objection): choose another output, or move away what is not needed"
+                "`overwrite` replaces \(kind.name), and \(objection): choose another output, or move away what is not needed"
             )
         }
     }

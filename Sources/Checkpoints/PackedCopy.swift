@@ -7,20 +7,27 @@ import Safetensors
 ///
 /// What is beside the weights is copied as it is. The copy is read back and every tensor's SHA-256 compared before it
 /// appears; the source is only read.
-package struct PackedCopy {
+public struct PackedCopy: Sendable {
     /// What is made of the weights' files: packed files, the original ones, or the same under zstd, which `zstd -d` makes
     /// the same again.
-    package enum Direction: Sendable { case packing, unpacking, compressing }
+    public enum Direction: Sendable {
+        /// To packed files, .mtz.
+        case packing
+        /// From packed files to the original ones.
+        case unpacking
+        /// To .safetensors.zst.
+        case compressing
+    }
 
     private let direction: Direction
     private let input: String
     private let output: String
-    private let options: WriteOptions
+    private var options: WriteOptions
 
     /// - Parameters:
     ///   - input: a folder or a file.
     ///   - output: a folder, or a file where the input is one.
-    package init(_ direction: Direction, of input: String, to output: String, options: WriteOptions) {
+    public init(_ direction: Direction, of input: String, to output: String, options: WriteOptions = WriteOptions()) {
         self.direction = direction
         self.input = input
         self.output = output
@@ -30,13 +37,19 @@ package struct PackedCopy {
     /// Makes the copy.
     ///
     /// - Throws: `CheckpointError`, `SafetensorsError`; nothing is then at the output that was not there before.
-    package func run() async throws -> WriteReport {
+    @discardableResult
+    public func run() async throws -> WriteReport {
         guard try ShardedTensors.isPacked(input) == (direction == .unpacking) else {
             let what =
-                direction == .unpacking ? "it is not packed: there is no .mtz file" : "it is packed: --unpack it first"
+                direction == .unpacking ? "it is not packed: there is no .mtz file" : "it is packed: `unpack` it first"
             throw CheckpointError(.usage, file: input, message: what)
         }
-        return try await PosixFile.isFolder(input) ? runFolder() : runFile()
+        return try await cancelling { isCancelled in
+            var copy = self
+            let isStopped = options.isCancelled
+            copy.options.isCancelled = { isCancelled() || isStopped() }
+            return try await PosixFile.isFolder(input) ? copy.runFolder() : copy.runFile()
+        }
     }
 
     private func runFolder() async throws -> WriteReport {
@@ -266,7 +279,7 @@ private struct Sources: Sendable {
 private final class ProgressMeter {
     private let stage: WriteProgress.Stage
     private let total: Int
-    private let options: WriteOptions
+    private var options: WriteOptions
     private var done = 0
 
     init(_ stage: WriteProgress.Stage, total: Int, _ options: WriteOptions) {

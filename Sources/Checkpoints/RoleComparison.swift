@@ -1,32 +1,38 @@
-package import Safetensors
+public import Safetensors
 
 /// A dense checkpoint beside a mixture of experts: every expert with the dense feed-forward network, everything else
 /// with its counterpart.
-package struct RoleComparison: Sendable {
-    package struct Row: Sendable {
-        package let part: String
-        package let count: String
-        package let outcome: String
-        /// Tensors of the group, those of them that are as they should be, and the largest difference of any value.
-        package let total: Int
-        package let same: Int
-        package let largest: Double
+public struct RoleComparison: JSONResult {
+    /// A group of tensors.
+    public struct Row: Sendable {
+        /// What the group is called.
+        public let part: String
+        /// How many tensors it has, in words.
+        public let count: String
+        /// What the comparison found, in words.
+        public let outcome: String
+        /// Tensors of the group.
+        public let total: Int
+        /// Those of them that are as they should be.
+        public let same: Int
+        /// The largest absolute difference of any value.
+        public let largest: Double
     }
 
     /// One line for each group of tensors.
-    package let rows: [Row]
+    public let rows: [Row]
     /// What differs, one sentence each.
-    package let differences: [String]
+    public let differences: [String]
     /// What the configurations say that makes other functions of the same weights.
-    package let disagreements: [FunctionTraits.Disagreement]
+    public let disagreements: [FunctionTraits.Disagreement]
     /// Whether each has what the other has.
     private let isComplete: Bool
     /// The largest absolute difference of any pair.
-    package let maximumAbsolute: Double
+    public let maximumAbsolute: Double
     /// Whether every expert is the dense network times the factor that the gates ask for, and the rest identical.
-    package let isExact: Bool
+    public let isExact: Bool
     /// What that means, in a sentence.
-    package let verdict: String
+    public let verdict: String
 
     /// - Throws: `CheckpointError` where the two cannot be compared by role.
     package static func between(
@@ -81,12 +87,12 @@ package struct RoleComparison: Sendable {
     }
 
     /// Whether no value differs by more, and both have the same tensors and compute the same with them.
-    package func isWithin(_ tolerance: Double) -> Bool {
+    public func isWithin(_ tolerance: Double) -> Bool {
         isComplete && disagreements.isEmpty && maximumAbsolute <= tolerance
     }
 
     /// The comparison as a JSON document.
-    package var json: JSONObject {
+    public var json: JSONObject {
         [
             "same_function": .bool(isExact), "verdict": .string(verdict),
             "groups": .array(

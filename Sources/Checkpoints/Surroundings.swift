@@ -171,7 +171,7 @@ extension ModelDescription {
                 message:
                     "the layer \(layer.prefix.dropLast()) predicts further tokens and is carried as it is, since it is "
                     + "not made like the model's layers: it has experts of its own, and they would have \(experts); write "
-                    + "the model without it: --drop '\(layer.prefix)*'")
+                    + "the model without it: `drop` '\(layer.prefix)*'")
         }
     }
 
@@ -246,7 +246,7 @@ extension Checkpoint {
     /// The checkpoint without the carried tensors whose names match a pattern, in which `*` stands for any characters.
     ///
     /// - Throws: `CheckpointError` for a pattern that matches nothing that is carried.
-    package func dropping(_ patterns: [String]) throws -> Checkpoint {
+    public func dropping(_ patterns: [String]) throws -> Checkpoint {
         guard !patterns.isEmpty else { return self }
         let carried = description.config.surroundings.carried
         let (without, further) = try description.droppingLayers(expectedTensors()) { name in
@@ -259,7 +259,7 @@ extension Checkpoint {
         {
             throw CheckpointError(
                 .usage, file: description.config.file,
-                message: "--drop \(escaped(pattern)) matches nothing that is carried; "
+                message: "`drop` \(escaped(pattern)) matches nothing that is carried; "
                     + (carried.isEmpty ? "nothing is" : "carried are \(CarriedTensor.summary(carried.map(\.name)))"))
         }
         let isDropped: (String) -> Bool = { name in patterns.contains { matches(name, $0) } }

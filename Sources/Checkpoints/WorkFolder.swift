@@ -117,7 +117,7 @@ package final class WorkFolder {
                     throw CheckpointError(
                         .usage, file: output,
                         message: "\(folder) holds a finished run's work that was moved since: look at what is in it, "
-                            + "and start over with --force")
+                            + "and start over with `overwrite`")
                 }
             }
             if fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
@@ -148,8 +148,8 @@ package final class WorkFolder {
         if journal != nil, !overwrite, !resume {
             throw CheckpointError(
                 .usage, file: self.output,
-                message: "an unfinished run left its work in \(folder): continue it with --resume, "
-                    + "or start over with --force")
+                message: "an unfinished run left its work in \(folder): continue it with `resume`, "
+                    + "or start over with `overwrite`")
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MoEToolkit
 
 /// A number of tokens: `100M`, `1.5B`, `20k`, `4096`.
 struct TokenCount: ExpressibleByArgument, Sendable {
@@ -17,20 +18,11 @@ struct TokenCount: ExpressibleByArgument, Sendable {
 
 /// A number of steps, or a share of all: `100`, `3%`.
 struct StepShare: ExpressibleByArgument, Sendable {
-    private enum Amount: Sendable {
-        case steps(Int)
-        case share(Double)
-    }
-    private let amount: Amount
-    let text: String
+    let amount: TrainingSettings.Warmup
 
-    init(steps: Int) {
-        amount = .steps(steps)
-        text = "\(steps)"
-    }
+    init(steps: Int) { amount = .steps(steps) }
 
     init?(argument: String) {
-        text = argument
         if argument.hasSuffix("%") {
             guard let percent = Double(argument.dropLast()), percent >= 0, percent <= 100 else { return nil }
             amount = .share(percent / 100)
@@ -40,27 +32,17 @@ struct StepShare: ExpressibleByArgument, Sendable {
         }
     }
 
-    /// Of a run of so many steps.
-    func steps(of total: Int) -> Int {
-        switch amount {
-        case .steps(let steps): steps
-        case .share(let share): Int((share * Double(total)).rounded())
-        }
-    }
-
-    var defaultValueDescription: String { text }
+    var defaultValueDescription: String { amount.text }
 }
 
 /// A share in percent, above 0 and below 100: `5%`.
 struct Percentage: ExpressibleByArgument, Sendable {
     let share: Double
-    let text: String
 
     init?(argument: String) {
         guard argument.hasSuffix("%"), let percent = Double(argument.dropLast()), percent > 0, percent < 100 else {
             return nil
         }
         share = percent / 100
-        text = argument
     }
 }

@@ -1,8 +1,7 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
+import MoEToolkit
 import Safetensors
-import Transforms
 
 struct Convert: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,5 @@
 import ArgumentParser
-import Checkpoints
-import Evaluation
-import Safetensors
+import MoEToolkit
 
 /// How text is read, for every command that reads some.
 struct DataArguments: ParsableArguments {
@@ -13,17 +11,17 @@ struct DataArguments: ParsableArguments {
 
     @OptionGroup var text: TokenizerArguments
 
-    var tokenizer: String { text.tokenizer }
-
-    var options: DataOptions {
-        var options = DataOptions()
+    /// How text is read.
+    ///
+    /// - Parameter tokenLimit: tokens of each domain at most.
+    func options(tokenLimit: Int?) -> TextOptions {
+        var options = TextOptions()
         options.textField = textField
         options.skipsBad = skipBad
+        options.tokenizer = text.tokenization
+        options.tokenLimit = tokenLimit
         return options
     }
-
-    /// What encodes text for a model.
-    func encoder(_ path: String, _ checkpoint: Checkpoint) throws -> TextEncoder { try text.encoder(path, checkpoint) }
 }
 
 /// How domains find their experts.
@@ -48,12 +46,5 @@ struct TokenizerArguments: ParsableArguments {
         }
     }
 
-    /// What encodes text for a model.
-    ///
-    /// - Parameter path: the folder that the tokenizer is in.
-    func encoder(_ path: String, _ checkpoint: Checkpoint) throws -> TextEncoder {
-        let kind: TextEncoder.Kind =
-            tokenizer == "bytes" ? .bytes : try .tokenizer(inFolder: resolveModelPath(path)) ?? .none
-        return try TextEncoder(kind, for: checkpoint.description)
-    }
+    var tokenization: TextOptions.Tokenization { TextOptions.Tokenization(rawValue: tokenizer) ?? .auto }
 }

@@ -1,9 +1,7 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
+import MoEToolkit
 import Safetensors
-import Training
-import Transforms
 
 struct Densify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -137,13 +135,13 @@ struct Densify: AsyncParsableCommand {
     private static let measuredTokens = 65_536
 
     /// Puts in what was measured, where the user does not say it.
-    private func addStatistics(_ mixture: Checkpoint, to options: inout DensifyOptions) throws {
+    private func addStatistics(_ mixture: Checkpoint, to options: inout DensifyOptions) async throws {
         let measured: ExpertStatisticsFile
         if let stats {
             measured = try ExpertStatisticsFile(path: stats)
             try measured.check(mixture)
         } else if !training.data.isEmpty {
-            measured = try measureStatistics(
+            measured = try await measureStatistics(
                 mixture, training.data, tokens: Self.measuredTokens, data, writing, common)
         } else {
             return
@@ -151,6 +149,16 @@ struct Densify: AsyncParsableCommand {
         if method == "usage" { options.usage = try measured.usage() }
         if gateMass == nil { options.gateMass = try measured.gateSums() }
         if sharedGate == nil { options.sharedGate = try measured.sharedGates() }
+    }
+
+    /// In what shares the experts are averaged.
+    private func learnedShares(_ mixture: Checkpoint, _ dense: Checkpoint) async throws -> [Int: [Double]] {
+        let display = TrainingDisplay(isQuiet: common.quiet)
+        defer { display.finish() }
+        return try await mixture.learnedShares(
+            for: dense, lambda: lambda, distillation.distillation(mixture), training.settings,
+            text: data.options(tokenLimit: nil), compute: writing.trainingCompute
+        ) { display.show($0) }
     }
 
     func run() async throws {
@@ -163,23 +171,19 @@ struct Densify: AsyncParsableCommand {
         options.target = target
         try writing.check(output: writing.output ?? defaultOutput(for: input, suffix: "-dense"))
         let mixture = try Checkpoint(at: input)
-        try addStatistics(mixture, to: &options)
+        try await addStatistics(mixture, to: &options)
         var (dense, report) = try mixture.densified(options)
         let output = writing.output ?? defaultOutput(for: input, suffix: "-dense")
         if learnMixture {
-            options.method = .learned(
-                lambda: lambda,
-                alphas: try Commands.learnMixture(
-                    mixture, dense: dense, lambda: lambda, model: input, distillation: distillation, training: training,
-                    data: data, writing: writing, common: common))
+            options.method = .learned(lambda: lambda, alphas: try await learnedShares(mixture, dense))
             (dense, report) = try mixture.densified(options)
         }
         if distill {
-            try await Commands.distill(
-                teacher: mixture, student: dense, model: input, train: .all, distillation: distillation,
-                training: training, data: data, writing: writing, common: common, output: output,
-                identity: ["command": "densify", "method": .string(learnMixture ? "learned" : method)])
-            return
+            var session = TrainingSession(dense, training.settings, output: output)
+            session.selection = .all
+            session.identity = ["command": "densify", "method": .string(learnMixture ? "learned" : method)]
+            session.distillation = try distillation.distillation(mixture)
+            return try await Commands.distill(session, model: input, data, writing, common)
         }
         var remarks = ["A \(dense.description.architecture.modelType) with \(report.width) hidden units a layer."]
         if report.granularity > 1 { remarks.append("Every \(report.granularity) experts were joined to one network.") }
@@ -192,7 +196,7 @@ struct Densify: AsyncParsableCommand {
         let loss =
             writing.dryRun || measuredText.isEmpty
             ? nil
-            : try LossChange(
+            : try await measureLoss(
                 mixture, measuredText, tokens: training.heldoutTokens ?? Self.measuredTokens, data, writing, common)
         try await write(
             dense, to: output, writing: writing, common: common, remarks: remarks,

@@ -1,12 +1,7 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
-import Glibc
-import Models
-import Numerics
-import Reports
+import MoEToolkit
 import Safetensors
-import Training
 
 /// What every command takes that learns from a teacher.
 struct DistillationArguments: ParsableArguments {
@@ -34,17 +29,14 @@ struct DistillationArguments: ParsableArguments {
         }
     }
 
-    var options: TrainingOptions.Distillation {
-        var options = TrainingOptions.Distillation()
+    /// What is learned from a teacher.
+    func distillation(_ teacher: Checkpoint) throws -> TrainingSession.Distillation {
+        var options = TrainingSession.Distillation(teacher: teacher)
         options.alpha = alpha
         options.temperature = temperature
-        options.hidden = hiddenWeight
+        options.hiddenWeight = hiddenWeight
+        options.base = try base.map { try Checkpoint(at: $0) }
         return options
-    }
-
-    /// What the result depends on.
-    var identity: JSONObject {
-        ["alpha": JSON(alpha), "temperature": JSON(temperature), "hidden-weight": JSON(hiddenWeight)]
     }
 }
 
@@ -79,68 +71,34 @@ struct Distill: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
-        try writing.check(output: writing.output ?? defaultOutput(for: student, suffix: "-distilled"))
-        try await distill(
-            teacher: Checkpoint(at: teacher), student: Checkpoint(at: student), model: student, train: train,
-            distillation: distillation, training: training, data: data, writing: writing, common: common,
-            output: writing.output ?? defaultOutput(for: student, suffix: "-distilled"),
-            identity: ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)], page: page)
+        let output = writing.output ?? defaultOutput(for: student, suffix: "-distilled")
+        try writing.check(output: output)
+        var session = try TrainingSession(Checkpoint(at: student), training.settings, output: output)
+        session.selection = train
+        session.identity = ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)]
+        session.distillation = try distillation.distillation(Checkpoint(at: teacher))
+        try await distill(session, model: student, data, writing, common, page)
     }
 }
 
-/// Trains a student with a teacher, and reports how much of the teacher's gain it keeps.
+/// Trains a student with a teacher, and says how much of the teacher's gain it keeps.
 ///
-/// - Parameter model: the folder with the student's tokenizer.
+/// - Parameter model: the name that the report has for the student.
 func distill(
-    teacher: Checkpoint, student: Checkpoint, model: String, train: ParameterSelection,
-    distillation: DistillationArguments, training: TrainingArguments, data: DataArguments, writing: WritingOptions,
-    common: CommonOptions, output: String, identity: JSONObject, page: ReportFile? = nil
+    _ session: TrainingSession, model: String, _ data: DataArguments, _ writing: WritingOptions,
+    _ common: CommonOptions, _ page: ReportFile? = nil
 ) async throws {
-    let workers = writing.workers()
-    try TrainingSession.check(output, training, writing)
-    let plan = try training.plan(
-        student, teacher: teacher, train, comparesStreams: distillation.hiddenWeight > 0, writing)
-    let training = training.planned(plan, train)
-    let teacherDecoder = try Decoder(teacher, workers: workers, placement: plan.teacher)
-    let studentDecoder = try Decoder(student, workers: workers, placement: plan.student)
-    var all = identity
-    for key in distillation.identity.keys { all[key] = distillation.identity[key] }
-    var session = TrainingSession(
-        model: model, student: studentDecoder, teacher: teacherDecoder, selection: train, training: training,
-        data: data, writing: writing, common: common, output: output, plan: plan, identity: all,
-        distillation: distillation.options)
-    session.reportFile = page
-    let (before, after) = try await session.run()
-    guard !training.heldout.isEmpty || training.holdout != nil, !common.quiet || page != nil, !after.isEmpty else {
-        try session.writeReport(before, after)
-        return
-    }
-    // (base - student) / (base - teacher), in nats of held-out loss.
-    let guide = try session.heldOut().losses(teacherDecoder).losses
-    let base = try distillation.base.map {
-        let other = try Checkpoint(at: $0)
-        let memory = try ComputeMemory.passes(
-            of: other, length: training.length, memory: writing.trainingMemory.bytes - plan.retained,
-            threads: workers.count
-        ).plan()
-        return try session.heldOut().losses(
-            Decoder(other, workers: workers, placement: memory.placements.first)
-        ).losses
-    }
-    var others = [("teacher", guide)]
-    if let base { others.append(("base", base)) }
-    try session.writeReport(before, after, others: others)
-    if common.quiet { return }
-    func mean(_ losses: [TrainingRun.HeldOutLoss]) -> Double {
-        losses.reduce(0) { $0 + $1.loss } / Double(max(losses.count, 1))
-    }
-    let start = mean(base ?? before)
-    let gain = start - mean(guide)
-    let share = (start - mean(after)) / gain
-    let from = base == nil ? "the student before" : "the base"
+    var session = session
+    session.apply(data, writing)
+    session.distillation?.measuresGain = !common.quiet || page != nil
+    let result = try await session.show(writing, common, model: model, page)
+    guard !common.quiet, let guide = result.teacher.mean, let end = result.after.mean,
+        let start = (result.base.isEmpty ? result.before : result.base).mean
+    else { return }
+    let from = result.base.isEmpty ? "the student before" : "the base"
     standardError(
-        "Held out, mean: \(from) \(fixedText(start, digits: 4)), teacher \(fixedText(mean(guide), digits: 4)), student \(fixedText(mean(after), digits: 4)): "
-            + (gain > 0
-                ? "\(fixedText(100 * share, digits: 1)) % of the teacher's gain is kept.\n"
-                : "the teacher gains nothing here.\n"))
+        "Held out, mean: \(from) \(fixedText(start, digits: 4)), teacher \(fixedText(guide, digits: 4)), student "
+            + "\(fixedText(end, digits: 4)): "
+            + (result.keptGain.map { "\(fixedText(100 * $0, digits: 1)) % of the teacher's gain is kept.\n" }
+                ?? "the teacher gains nothing here.\n"))
 }

@@ -1,12 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
-import Models
-import Numerics
-import Reports
+import MoEToolkit
 import Safetensors
 
-struct Evaluate: ParsableCommand {
+struct Evaluate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure how well models predict text, domain by domain, and how mixtures route it.",
         discussion: """
@@ -98,7 +95,7 @@ struct Evaluate: ParsableCommand {
 
     @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var text: DataArguments
-    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var compute: ComputeArguments
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -127,62 +124,47 @@ struct Evaluate: ParsableCommand {
 
     private var hasEnsemble: Bool { ensemble || !ensembleOf.isEmpty }
 
-    private func isInEnsemble(_ path: String, _ checkpoint: Checkpoint) -> Bool {
-        ensembleOf.contains(path) || (ensemble && !checkpoint.isMixture)
+    private func options() throws -> EvaluationOptions {
+        var options = EvaluationOptions(data: data, tasks: tasks)
+        options.targetDelimiter = targetDelimiter
+        options.length = length
+        options.batchTokens = batchTokens
+        options.topK = topK
+        options.gating = try gating.map { try GatingChoice(parsing: $0) }
+        options.domainsInOrder = domains.domainsInOrder
+        options.seed = seed
+        options.ensemble = ensemble ? .all : ensembleOf.isEmpty ? .none : .named(ensembleOf)
+        options.measuresExperts = stats != nil
+        options.measuresFisher = fisher
+        options.text = text.options(tokenLimit: tokens)
+        options.compute = compute.options
+        return options
     }
 
-    func run() throws {
+    func run() async throws {
         let page = try reporting.file()
         let statistics = try stats.map { try OutputFile($0, .expertStatistics, overwrite: reporting.force) }
-        let curves = try metrics.map { (path: $0, report: try TrainingReport(metrics: $0)) }
-        let choice = try gating.map { try GatingChoice(parsing: $0) }
-        let sources = try DataSource.parse(data)
-        let tasks = try TaskList(tasks, delimiter: targetDelimiter)
-        let checkpoints = try models.map { try Checkpoint(at: $0) }
-        try check(checkpoints, choice)
-        let length = try self.length ?? Self.defaultLength(checkpoints)
-        let workers = compute.workers()
+        let curves = try metrics.map { (path: $0, figures: try TrainingFigures(metrics: $0)) }
+        var session = try EvaluationSession(options())
+        let models = try models.map { (name: $0, checkpoint: try Checkpoint(at: $0)) }
         let bar = common.quiet ? nil : ProgressBar()
         defer { bar?.finish() }
-        var report = EvaluationReport(gating: choice)
-        var group = Ensemble()
-        for (path, checkpoint) in zip(models, checkpoints) {
-            let topK = checkpoint.isMixture ? topK : nil
-            let plan = try plan(checkpoint, choice, topK: topK, length: length)
-            let encoder = try text.encoder(path, checkpoint)
-            let texts = try read(sources, length: length, encoder: encoder)
-            let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
-            for warning in Self.warnings(texts, decoder, length: length) {
-                bar?.finish()
-                standardError("warning: \(path): \(warning)\n")
-            }
-            var evaluator = ModelEvaluator(decoder)
-            evaluator.gating = checkpoint.isMixture ? choice : nil
-            evaluator.seed = seed
-            evaluator.takesDomainsInOrder = domains.domainsInOrder
-            evaluator.batchTokens = plan.tokens
-            evaluator.measuresOutputs = stats != nil
-            evaluator.keepsLosses = isInEnsemble(path, checkpoint)
-            evaluator.isCancelled = { receivedSignal != 0 }
-            if let bar { evaluator.progress = { progress in Self.show(progress, path, bar) } }
-            let result = try evaluator.evaluate(texts, name: path)
-            if evaluator.keepsLosses {
-                try group.add(result, texts, vocabulary: decoder.configuration.vocabulary)
-            }
-            if let statistics { try writeStatistics(result, decoder, texts, to: statistics, bar) }
-            let answers = try tasks.results(decoder, encoder, tokensAtOnce: min(plan.tokens, 2048)) {
-                name, done, total in
-                try Self.checkCancelled()
-                bar?.update(path, label: "\(path) \(name)", done: done, total: total) { "\(countText($0)) choices" }
-            }
-            report.add(result, tasks: answers)
+        session.progress = { name, progress in
+            let work = progress.stage == EvaluationProgress.fisherInformation ? progress.stage : name
+            bar?.update(
+                work, label: work == name ? "\(name) \(progress.stage)" : nil, done: progress.done,
+                total: progress.total
+            ) { "\(countText($0)) \(progress.unit.rawValue)" }
         }
-        for weights in MixedPredictions.Weights.allCases {
-            if let scores = group.scores(weights) { report.add(scores, members: group.names) }
+        session.warning = { text in
+            bar?.finish()
+            standardError("warning: \(text)\n")
         }
+        let result = try await session.run(models)
+        if let statistics { try result.statistics?.write(to: statistics) }
         bar?.finish()
         if let page {
-            var drawn = report.report
+            var drawn = Report(result)
             for (path, curve) in curves {
                 let file = path.split(separator: "/").last.map(String.init) ?? path
                 let name = file.hasSuffix(".metrics.jsonl") ? String(file.dropLast(".metrics.jsonl".count)) : file
@@ -190,120 +172,6 @@ struct Evaluate: ParsableCommand {
             }
             try page.write(drawn, common)
         }
-        try standardOutput(common.json ? report.json.serialized() : report.text, terminator: common.json ? "\n" : "")
-    }
-
-    /// How a model is computed within --memory.
-    private func plan(
-        _ checkpoint: Checkpoint, _ choice: GatingChoice?, topK: Int?, length: Int
-    ) throws -> MemoryPlan {
-        // Questions may be as long as the model's positions.
-        let longest = tasks.isEmpty ? length : max(length, min(try checkpoint.description.positions ?? 2048, 2048))
-        var slots = topK ?? 0
-        if checkpoint.isMixture, let choice {
-            let description = checkpoint.description
-            slots = try choice.slots(experts: description.size("experts"), topK: topK ?? description.size("top_k"))
-        }
-        var planner = try ComputeMemory.passes(
-            of: checkpoint, length: longest, slots: slots, memory: compute.memory.bytes, threads: compute.threadCount)
-        if fisher {
-            let experts = checkpoint.table.reduce(0) { sum, entry in
-                entry.key.expert == nil ? sum : sum + entry.value.rows * entry.value.columns
-            }
-            planner.models = [
-                try ModelMemory(checkpoint, .training(parameters: experts, copies: 1, checkpoints: false))
-            ]
-        }
-        if let batchTokens {
-            planner.tokens = max(1, batchTokens / length) * length
-            planner.isExact = true
-        }
-        return try planner.prepared(advice: batchTokens == nil ? "lower --length" : "lower --batch-tokens")
-    }
-
-    private func check(_ checkpoints: [Checkpoint], _ choice: GatingChoice?) throws {
-        let mixtures = checkpoints.filter(\.isMixture).count
-        func failure(_ message: String) -> CheckpointError { CheckpointError(.incompatible, message: message) }
-        if choice != nil, mixtures == 0 {
-            throw failure("--gating \(gating ?? ""): there is no mixture of experts to gate")
-        }
-        if topK != nil, mixtures == 0 { throw failure("--top-k: there is no mixture of experts to route in") }
-        if stats != nil, mixtures == 0 {
-            throw failure("--stats: \(models[0]) is dense, and has no experts to measure")
-        }
-        if stats != nil, choice == .smear || choice == .domainPosterior {
-            throw failure("--stats: under --gating \(gating ?? "") no token goes to an expert of its own")
-        }
-        if case .lory = choice, stats != nil {
-            throw failure("--stats: under --gating lory no token goes to an expert of its own")
-        }
-        if let other = zip(models, checkpoints).first(where: { ensembleOf.contains($0) && $1.isMixture })?.0 {
-            throw failure("--ensemble-of \(other): it is a mixture, and dense models are mixed")
-        }
-        if ensemble, checkpoints.count - mixtures < 2 {
-            throw failure("--ensemble mixes dense models, and there are \(checkpoints.count - mixtures) of them")
-        }
-    }
-
-    /// Windows that all models can take.
-    private static func defaultLength(_ checkpoints: [Checkpoint]) throws -> Int {
-        try checkpoints.reduce(512) { min($0, max(2, try $1.description.positions ?? 512)) }
-    }
-
-    private func read(_ sources: [DataSource], length: Int, encoder: TextEncoder) throws -> [DomainText] {
-        var options = text.options
-        options.tokenLimit = tokens
-        // Four bytes for each token that is kept.
-        let kept = MemoryPlanner.text(of: compute.memory.bytes) / max(sources.count, 1) / 5
-        return try sources.map {
-            try DomainText(
-                $0, length: length, options: options, encoder: encoder, keptTokens: min(kept, 4 << 20),
-                checkCancelled: Self.checkCancelled)
-        }
-    }
-
-    private static func checkCancelled() throws {
-        if receivedSignal != 0 { throw CheckpointError(.cancelled, message: "interrupted") }
-    }
-
-    private static func warnings(_ texts: [DomainText], _ decoder: Decoder, length: Int) -> [String] {
-        var warnings: [String] = []
-        if let positions = try? decoder.checkpoint.description.positions, positions < length {
-            warnings.append("windows of \(length) tokens exceed the \(positions) positions that the model was made for")
-        }
-        for text in texts where text.summary.skipped > 0 {
-            let first = text.summary.firstSkipped.map { ", the first: \($0)" } ?? ""
-            warnings.append("\(escaped(text.name)): \(text.summary.skipped) documents or files were left out\(first)")
-        }
-        return warnings
-    }
-
-    private static func show(_ progress: EvaluationProgress, _ path: String, _ bar: ProgressBar) {
-        bar.update(path, label: "\(path) \(progress.stage)", done: progress.done, total: progress.total) {
-            "\(countText($0)) tokens"
-        }
-    }
-
-    private func writeStatistics(
-        _ result: ModelEvaluator.Result, _ decoder: Decoder, _ texts: [DomainText], to output: OutputFile,
-        _ bar: ProgressBar?
-    ) throws {
-        guard let routing = result.routing else { return }
-        var file = try routing.file(
-            layerCount: decoder.configuration.layers, length: texts.first?.length ?? 0)
-        if fisher {
-            var information = try FisherInformation(decoder)
-            let total = texts.reduce(0) { $0 + $1.tokens }
-            var done = 0
-            for text in texts {
-                try text.forEachPart(of: 1) { part in
-                    try information.add(part.batch, checkCancelled: Self.checkCancelled)
-                    done += part.batch.ids.count
-                    bar?.update("Fisher information", done: done, total: total) { "\(countText($0)) tokens" }
-                }
-            }
-            try information.add(to: &file)
-        }
-        try output.write(file)
+        try standardOutput(common.json ? result.jsonText : result.text, terminator: common.json ? "\n" : "")
     }
 }

@@ -1,12 +1,8 @@
-import ArgumentParser
+public import ArgumentParser
 import Checkpoints
-import Evaluation
-import Glibc
-import Models
-import Numerics
-import Reports
+public import MoEToolkit
 import Safetensors
-import Training
+import Synchronization
 
 struct Finetune: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,7 +42,7 @@ struct Finetune: AsyncParsableCommand {
         help: ArgumentHelp(
             "Train each router by itself, in one pass and without back-propagation: domain (a domain's tokens go to its own expert) or reconstruction (of what all experts give together).",
             valueName: "target"))
-    var local: LocalRouterTraining.Target?
+    var local: LocalRouterTarget?
 
     @OptionGroup var training: TrainingArguments
     @OptionGroup var data: DataArguments
@@ -63,100 +59,50 @@ struct Finetune: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
-        try writing.check(output: writing.output ?? defaultOutput(for: model, suffix: "-tuned"))
-        let workers = writing.workers()
         let output = writing.output ?? defaultOutput(for: model, suffix: "-tuned")
-        try TrainingSession.check(output, training, writing)
+        try writing.check(output: output)
         let source = try Checkpoint(at: model)
-        if let local { return try await trainLocally(local, source, page) }
-        let plan = try training.plan(source, train, topK: topK, writing)
-        let training = training.planned(plan, train)
-        var student = try Decoder(source, workers: workers, placement: plan.student, topK: topK)
-        if routerInit == .domain {
-            var options = data.options
-            options.tokenLimit = options.tokenLimit ?? 32_768
-            let own = DomainExperts(
-                student.checkpoint, for: "--router-init domain", isInOrder: domains.domainsInOrder)
-            let rows = try RouterInputs(student).domainRows(
-                own.ordered(DataSource.parse(training.data)), length: training.length, options: options,
-                encoder: data.encoder(model, source), tokensAtOnce: plan.partTokens, deviation: 1)
-            student = try Decoder(
-                student.checkpoint.replacingRouters(rows), workers: workers, placement: plan.student, topK: topK)
-        }
-        var identity: JSONObject = ["command": "finetune", "train": .string(train.text)]
-        if let topK { identity["top-k"] = JSON(topK) }
-        if let routerInit { identity["router-init"] = .string(routerInit.rawValue) }
-        if domains.domainsInOrder { identity["domains-in-order"] = true }
-        var session = TrainingSession(
-            model: model, student: student, selection: train, training: training, data: data, writing: writing,
-            common: common, output: output, plan: plan, identity: identity)
-        session.reportFile = page
-        let (before, after) = try await session.run()
-        try session.writeReport(before, after)
+        if let local { return try await trainLocally(local, source, output, page) }
+        var session = TrainingSession(source, training.settings, output: output)
+        session.apply(data, writing)
+        session.selection = train
+        session.topK = topK
+        session.initializesRouters = routerInit == .domain
+        session.domainsInOrder = domains.domainsInOrder
+        try await session.show(writing, common, model: model, page)
     }
 }
 
 extension Finetune {
-    /// One pass over the data; what little there is to lose is not worth a saved state.
     private func trainLocally(
-        _ target: LocalRouterTraining.Target, _ checkpoint: Checkpoint, _ page: ReportFile?
+        _ target: LocalRouterTarget, _ checkpoint: Checkpoint, _ output: String, _ page: ReportFile?
     ) async throws {
-        var planner = try ComputeMemory.passes(
-            of: checkpoint, length: training.length,
-            slots: checkpoint.isMixture ? checkpoint.description.size("experts") : 0,
-            memory: writing.trainingMemory.bytes, threads: writing.workerCount)
-        planner.tokens = min(training.partTokens ?? 4096, max(training.batchTokens, training.length))
-        planner.streamedTokens = planner.tokens
-        planner.isExact = training.partTokens != nil
-        let plan = try planner.prepared(advice: "lower --part-tokens")
-        let student = try Decoder(
-            checkpoint, workers: writing.workers(), placement: plan.placements.first, topK: topK)
-        var identity: JSONObject = [
-            "command": "finetune", "train": .string(train.text), "local": .string(target.rawValue),
-        ]
-        if let topK { identity["top-k"] = JSON(topK) }
-        var training = training
-        training.partTokens = plan.tokens
-        training.learningRate = training.rate(.router)
-        if training.steps == nil, training.epochs == nil, training.batches == nil { training.epochs = 1 }
-        if domains.domainsInOrder { identity["domains-in-order"] = true }
-        var (source, steps, _) = try training.source({ try data.encoder(model, checkpoint) }, data)
-        var own: [Int] = []
-        if target == .domain {
-            guard !training.data.isEmpty else { throw ValidationError("--local domain needs --data with domains") }
-            own = try DomainExperts(
-                checkpoint, for: "--local domain", isInOrder: domains.domainsInOrder
-            ).experts(of: DataSource.parse(training.data).map(\.name), needsAll: false)
+        if !writing.resume { try OutputPath(output).checkReplacing(.checkpoint, overwrite: writing.force) }
+        var session = LocalTrainingSession(checkpoint, target, training.settings)
+        session.text = data.options(tokenLimit: nil)
+        session.compute = writing.trainingCompute
+        session.topK = topK
+        session.domainsInOrder = domains.domainsInOrder
+        let display = TrainingDisplay(isQuiet: common.quiet)
+        defer { display.finish() }
+        let metrics = Mutex<[StepMetrics]>([])
+        session.event = { event in
+            if case .step(let step, _) = event { metrics.withLock { $0.append(step) } }
+            display.show(event)
         }
-        let learner = try LocalRouterTraining(
-            student, target, domainExperts: own, training.options(.router, steps: steps))
-        let display = TrainingDisplay(isQuiet: common.quiet, first: 0)
-        var metrics: [StepMetrics] = []
-        for _ in 0..<steps {
-            if Interruption.isRequested {
-                display.finish()
-                throw InterruptionError()
-            }
-            guard let parts = try source.next() else { break }
-            let step = try learner.step(parts)
-            if page != nil { metrics.append(step) }
-            display.show(.step(step, of: steps))
-        }
+        let (trained, steps) = try await session.run()
         display.finish()
-        var record = identity
-        record["options"] = .object(training.identity)
         try await write(
-            learner.result.recording(record), to: writing.output ?? defaultOutput(for: model, suffix: "-tuned"),
-            writing: writing, common: common, remarks: [], details: ["steps": JSON(steps)])
+            trained, to: output, writing: writing, common: common, remarks: [], details: ["steps": JSON(steps)])
         guard let page, !writing.dryRun else { return }
         var report = Report("Training of the routers of \(shortNames([model])[0])")
         report.facts = [("target", target.rawValue)]
-        report.figures = TrainingReport(metrics).figures(before: [], after: [])
+        report.figures = TrainingFigures(metrics.withLock { $0 }).figures(before: [], after: [])
         try page.write(report, common)
     }
 }
 
-extension LocalRouterTraining.Target: ExpressibleByArgument {}
+extension LocalRouterTarget: ExpressibleByArgument {}
 
 extension ParameterSelection: ExpressibleByArgument {
     /// "router", "all", "experts" ..., or a list of role patterns.

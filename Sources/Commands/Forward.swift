@@ -1,12 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
-import Models
-import Numerics
+import MoEToolkit
 import Safetensors
-import Training
 
-struct Forward: ParsableCommand {
+struct Forward: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run token ids through a model and write what it computes, to compare with another framework.",
         discussion: """
@@ -41,29 +38,24 @@ struct Forward: ParsableCommand {
     @Option(name: [.customShort("k"), .long], help: "Experts a token is routed to, if not as the checkpoint says.")
     var topK: Int?
 
-    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var compute: ComputeArguments
     @OptionGroup var common: CommonOptions
 
-    func run() throws {
+    func run() async throws {
         let target = try OutputFile(output, .modelOutputs, overwrite: force)
-        let batch = try ForwardOutputs.batch(from: input)
-        let checkpoint = try Checkpoint(at: model)
-        let workers = compute.workers()
-        let plan = try ForwardOutputs.planner(
-            checkpoint, batch, topK: topK, gradients: gradients, checkpoints: checkpointActivations,
-            memory: compute.memory.bytes, threads: workers.count
-        ).prepared(advice: "give fewer tokens")
-        let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
-        var (file, loss) = try ForwardOutputs.compute(decoder, batch)
-        if gradients {
-            try ParameterGradients.add(decoder, batch, checkpoints: checkpointActivations, to: &file)
-        }
-        try target.write(file)
+        var options = ForwardPass.Options()
+        options.gradients = gradients
+        options.checkpointsActivations = checkpointActivations
+        options.topK = topK
+        options.compute = compute.options
+        let pass = try await ForwardPass(of: Checkpoint(at: model), file: input, options)
+        try target.write(pass.tensors)
         if common.json {
-            try standardOutput(JSON.object(["output": .string(output), "loss": JSON(loss)]).serialized())
+            try standardOutput(
+                JSON.object(["output": .string(output), "loss": JSON(pass.loss)]).serialized())
         } else if !common.quiet {
             try standardOutput(
-                "\(batch.count) sequences of \(batch.length) tokens: loss \(numberText(loss)) nats a token.")
+                "\(pass.sequences) sequences of \(pass.length) tokens: loss \(numberText(pass.loss)) nats a token.")
             try standardOutput(path: output)
         }
     }

@@ -1,12 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
-import Models
-import Numerics
+import MoEToolkit
 import Safetensors
-import Tokenizers
 
-struct Generate: ParsableCommand {
+struct Generate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Continue a text: a look at what a model says.",
         discussion: """
@@ -52,7 +49,7 @@ struct Generate: ParsableCommand {
     var ignoreEnd = false
 
     @OptionGroup var text: TokenizerArguments
-    @OptionGroup var compute: ComputeOptions
+    @OptionGroup var compute: ComputeArguments
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -68,80 +65,40 @@ struct Generate: ParsableCommand {
         }
     }
 
-    private var sampling: Sampling {
-        var sampling = Sampling()
-        sampling.temperature = temperature
-        sampling.topP = topP
-        sampling.topK = topKTokens
-        sampling.seed = seed
-        return sampling
+    private var options: GenerationOptions {
+        var options = GenerationOptions()
+        options.maxTokens = maxTokens
+        options.sampling.temperature = temperature
+        options.sampling.topP = topP
+        options.sampling.topK = topKTokens
+        options.sampling.seed = seed
+        options.topK = topK
+        options.addsBeginning = bos
+        options.ignoresEnd = ignoreEnd
+        options.tokenizer = text.tokenization
+        options.compute = compute.options
+        return options
     }
 
-    func run() throws {
-        let checkpoint = try Checkpoint(at: model)
-        let encoding = try PromptEncoding(text.encoder(model, checkpoint))
-        let ids = try encoding.encode(prompt, addsFirst: bos)
-        let workers = compute.workers()
-        let positions = ids.count + maxTokens
-        var planner = MemoryPlanner(
-            memory: compute.memory.bytes, threads: workers.count,
-            models: [try ModelMemory(checkpoint, topK: topK, .generation(tokens: positions))],
-            length: min(16, max(ids.count, 1)))
-        planner.positions = positions
-        planner.other = ComputeMemory.tokenizer(checkpoint)
-        planner.tokens = min(512, max(ids.count, 1))
-        planner.streamedTokens = planner.tokens
-        let plan = try planner.prepared(advice: "lower --max-tokens")
-        let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first, topK: topK)
-        warnOfLength(ids.count, decoder)
-        let ends = ignoreEnd ? [] : try decoder.checkpoint.endTokens()
-        var stream = TextStream(after: ids, encoding.decoder)
-        var found: [Generator.Token] = []
-        var continuation = ""
-        func emit(_ piece: String) throws {
-            if common.json { continuation += piece } else { try standardOutput(piece, terminator: "") }
-        }
-        let started = monotonicSeconds()
-        var firstToken = started
-        let finish = try Generator(
-            decoder, sampling: sampling, ends: ends, tokensAtOnce: plan.tokens
-        ).continue(ids, atMost: maxTokens) { token in
-            if found.isEmpty { firstToken = monotonicSeconds() }
-            found.append(token)
-            if !token.isEnd { try emit(stream.add(token.id)) }
+    func run() async throws {
+        var session = try GenerationSession(Checkpoint(at: model), name: model, options)
+        session.warning = { standardError("warning: \($0)\n") }
+        let isJSON = common.json
+        let result = try await session.run(prompt) { piece in
+            if !isJSON { try standardOutput(content: piece, terminator: "") }
             return receivedSignal == 0
         }
-        let ended = monotonicSeconds()
-        try emit(stream.finish())
-        let rate = Double(found.count - 1) / max(ended - firstToken, 1e-9)
         if common.json {
-            let document: JSONObject = [
-                "model": .string(model), "prompt": .string(prompt), "prompt_tokens": .array(ids.map { JSON(Int($0)) }),
-                "text": .string(continuation), "tokens": .array(found.map { JSON(Int($0.id)) }),
-                "log_probabilities": .array(found.map { JSON($0.logProbability) }),
-                "finish": .string(finish.rawValue), "prompt_seconds": JSON(firstToken - started),
-                "tokens_per_second": JSON(rate),
-            ]
-            try standardOutput(JSON.object(document).serialized())
+            try standardOutput(content: result.jsonText)
         } else {
             try standardOutput("")
             if !common.quiet {
                 standardError(
-                    "\(found.count) tokens\(finish == .end ? ", ended by the model" : ""); prompt of \(ids.count) in "
-                        + "\(numberText(firstToken - started)) s, then "
-                        + "\(numberText(rate)) tokens/s\n")
+                    "\(result.tokens.count) tokens\(result.finish == .end ? ", ended by the model" : ""); prompt of "
+                        + "\(result.promptTokens.count) in \(numberText(result.promptSeconds)) s, then "
+                        + "\(numberText(result.tokensPerSecond)) tokens/s\n")
             }
         }
         if receivedSignal != 0 { throw ExitStatus(code: 128 + receivedSignal) }
-    }
-
-    /// A model says less and less beyond the length that it was made for.
-    private func warnOfLength(_ promptLength: Int, _ decoder: Decoder) {
-        guard let limit = try? decoder.checkpoint.description.positions, promptLength + maxTokens > limit else {
-            return
-        }
-        standardError(
-            "warning: the prompt's \(promptLength) tokens and \(maxTokens) more exceed the \(limit) positions that the "
-                + "model was made for\n")
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import MoEToolkit
 import Packing
 import Safetensors
 
@@ -23,9 +24,8 @@ struct Inspect: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file()
-        var inspection = try Inspection(of: path)
-        for warning in try tokenizerWarnings(inspection, resolveModelPath(path)) { inspection.warn(warning) }
-        try page?.write(report(on: inspection), common)
+        let inspection = try inspect(path)
+        try page?.write(Report(inspection, at: path, tensors: tensors), common)
         if common.json {
             try standardOutput(JSON.object(inspection.json(tensors: tensors)).serialized())
         } else {

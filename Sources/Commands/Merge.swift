@@ -1,8 +1,7 @@
 public import ArgumentParser
 import Checkpoints
-import Evaluation
+public import MoEToolkit
 import Safetensors
-public import Transforms
 
 struct Merge: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -159,7 +158,7 @@ struct Merge: AsyncParsableCommand {
         }
         try apply(to: &recipe, &writing)
         try writing.check(output: writing.output ?? recipe.defaultOutput)
-        if let measurement = recipe.measurement { try measureRows(&recipe, measurement, writing) }
+        try await measureRows(&recipe, writing)
         let merged = try recipe.merged()
         let output = writing.output ?? recipe.defaultOutput
         var remarks = recipe.remarks(merged)
@@ -169,24 +168,14 @@ struct Merge: AsyncParsableCommand {
         try await write(merged, to: output, writing: writing, common: common, remarks: remarks, details: [:])
     }
 
-    /// Measures the routers' rows on the merge as it will be but for them.
-    private func measureRows(
-        _ recipe: inout MergeRecipe, _ measurement: RouterMeasurement, _ writing: WritingOptions
-    ) throws {
-        var pass = RouterRowMeasurement(recipe, measurement, workers: writing.workers(), memory: writing.memory.bytes)
-        pass.options = reading.options
-        pass.options.tokenLimit = routerTokens
-        pass.takesBytes = reading.tokenizer == "bytes"
+    /// Measures the routers' rows where they are to be measured.
+    private func measureRows(_ recipe: inout MergeRecipe, _ writing: WritingOptions) async throws {
+        guard recipe.measurement != nil else { return }
         let display = StatusLine(isQuiet: common.quiet)
         defer { display.finish() }
-        pass.progress = { stage in
-            try Interruption.check()
-            display.show(ProgressText(parts: ["measuring the routers' rows: \(stage)"]))
+        try await recipe.measureRouters(text: reading.options(tokenLimit: routerTokens), compute: writing.compute) {
+            display.show(ProgressText(parts: ["measuring the routers' rows: \($0)"]))
         }
-        let rows = try pass.rows()
-        recipe.options.sharedGateRows = rows.sharedGate
-        recipe.options.routerOrigin = measurement.name
-        recipe.choose(router: .values(rows.experts))
     }
 
     /// What the command line says, over what a recipe says.

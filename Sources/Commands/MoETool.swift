@@ -24,7 +24,7 @@ public struct MoETool: AsyncParsableCommand {
         subcommands: [
             Upcycle.self, Merge.self, Densify.self, Prune.self, Inspect.self, Convert.self, Compare.self,
             Finetune.self, Train.self, Distill.self, Evaluate.self, Forward.self, Generate.self, Plan.self,
-            TokenizerCommand.self,
+            TokenizerCommand.self, Manual.self,
         ])
 
     /// An instance that only prints help.
@@ -104,6 +104,7 @@ private struct Failure {
 
     /// Prints it, with `--json` as a document as well, and answers with its exit code.
     func reported() -> Int32 {
+        let message = OptionSpelling.flags(in: message)
         standardError("moe-tool: \(message)\n")
         if CommandLine.arguments.prefix(while: { $0 != "--" }).contains("--json") {
             var error: JSONObject = [
@@ -123,7 +124,7 @@ private struct Failure {
         case let error as CheckpointError:
             message = error.description
             (file, tensor) = (error.file, error.tensor)
-            exitCode = error.code == .cancelled ? 128 + receivedSignal : error.code.exitCode
+            exitCode = error.code.exitCode
         case let error as SafetensorsError:
             message = error.description
             (file, tensor) = (error.file, error.tensor)
@@ -143,6 +144,21 @@ private struct Failure {
             message = error.description
             exitCode = error.code == .malformed ? 3 : 4
         default: return nil
+        }
+    }
+}
+
+extension CheckpointError.Code {
+    /// The command line's exit code.
+    fileprivate var exitCode: Int32 {
+        switch self {
+        case .usage: 2
+        case .malformed: 3
+        case .incompatible, .uncomputed: 4
+        case .io: 5
+        case .verification: 6
+        case .cancelled: 128 + receivedSignal
+        default: 70
         }
     }
 }

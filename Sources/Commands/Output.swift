@@ -1,15 +1,23 @@
 import Glibc
 import Safetensors
 
-/// Writes a message to standard error; one that cannot be delivered is not worth a failure.
+/// Writes a message to standard error, options as the command line spells them; one that cannot be delivered is not worth a
+/// failure.
 func standardError(_ text: String) {
-    _ = writeAll(text, to: STDERR_FILENO)
+    _ = writeAll(OptionSpelling.flags(in: text), to: STDERR_FILENO)
 }
 
-/// Writes a line to standard output.
+/// Writes a line to standard output, options as the command line spells them.
+///
+/// - Throws: as `standardOutput(content:terminator:)`.
+func standardOutput(_ text: String, terminator: String = "\n") throws {
+    try standardOutput(content: OptionSpelling.flags(in: text), terminator: terminator)
+}
+
+/// Writes what a model or a tokenizer made to standard output, as it is.
 ///
 /// - Throws: `SafetensorsError` where it is closed or its disk full: what the user asked to see is then lost.
-func standardOutput(_ text: String, terminator: String = "\n") throws {
+func standardOutput(content text: String, terminator: String = "\n") throws {
     guard writeAll(text + terminator, to: STDOUT_FILENO) else {
         // Who reads no more has seen enough, as `head` has.
         if errno == EPIPE { throw ExitStatus(code: 128 + SIGPIPE) }

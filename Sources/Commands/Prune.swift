@@ -1,9 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
 import Checkpoints
-import Evaluation
-import Reports
+public import MoEToolkit
 import Safetensors
-import Transforms
 
 struct Prune: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,7 +44,7 @@ struct Prune: AsyncParsableCommand {
     var isGlobal = false
 
     @Option(help: "Merge the experts instead of leaving some out: hc or m-smoe (by --data or --stats).")
-    var merge: Merging?
+    var merge: ExpertMerging?
 
     @Option(help: "The seed of a random choice.")
     var seed: UInt64 = 0
@@ -55,12 +53,6 @@ struct Prune: AsyncParsableCommand {
     @OptionGroup var statistics: StatisticsArguments
     @OptionGroup var writing: WritingOptions
     @OptionGroup var common: CommonOptions
-
-    /// How experts that are alike are found.
-    enum Merging: String, ExpressibleByArgument, CaseIterable {
-        case hc
-        case mSmoe = "m-smoe"
-    }
 
     /// What the criterion says, before anything is measured.
     private enum Criterion {
@@ -95,31 +87,14 @@ struct Prune: AsyncParsableCommand {
             "--criterion \(criterion): give reap, frequency, gate-mass, output-norm, random or list:N,N,...")
     }
 
-    private func choice(_ checkpoint: Checkpoint, _ size: PruneOptions.Size) throws -> PruneOptions.Choice {
+    private func choice(_ checkpoint: Checkpoint, _ size: PruneOptions.Size) async throws -> PruneOptions.Choice {
         if let merge {
-            let measured = try statistics.statistics(checkpoint, writing, common)
-            let count = try size.count(of: measured.experts)
-            let usage = try measured.usage()
-            var groups: [Int: [[Int]]] = [:]
-            switch merge {
-            case .hc:
-                for (layer, features) in try measured.meanOutputs() {
-                    groups[layer] = ExpertClustering.hierarchical(
-                        features: features, usage: usage[layer] ?? [], count: count)
-                }
-            case .mSmoe:
-                for (layer, similarity) in try measured.similarity() {
-                    groups[layer] = ExpertClustering.aroundMostUsed(
-                        similarity: similarity, usage: usage[layer] ?? [], count: count)
-                }
-            }
-            return .groups(groups, usage: usage)
+            return try await statistics.statistics(checkpoint, writing, common).choice(merging: merge, to: size)
         }
         switch try parsedCriterion() {
         case .chosen(let choice): return choice
         case .measured(let criterion):
-            let measured = try statistics.statistics(checkpoint, writing, common)
-            return .scores(try measured.expertStatistics().mapValues { $0.scores(criterion) })
+            return try await statistics.statistics(checkpoint, writing, common).choice(by: criterion)
         }
     }
 
@@ -139,7 +114,7 @@ struct Prune: AsyncParsableCommand {
         }
         // What could not be run afterwards is refused before anything is measured.
         _ = try source.description.pruned(size, topK: topK)
-        let choice = try choice(source, size)
+        let choice = try await choice(source, size)
         let name = merge?.rawValue ?? criterion
         var options = PruneOptions(size: size, choice: choice)
         options.topK = topK
@@ -153,7 +128,7 @@ struct Prune: AsyncParsableCommand {
         let loss =
             writing.dryRun || statistics.data.isEmpty
             ? nil
-            : try LossChange(
+            : try await measureLoss(
                 source, statistics.data, tokens: statistics.tokens, statistics.reading, writing, common)
         var remarks = ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."]
         remarks.append(expected.weights.sentence(isExact: expected.isExact))
@@ -181,3 +156,5 @@ struct Prune: AsyncParsableCommand {
         }
     }
 }
+
+extension ExpertMerging: ExpressibleByArgument {}

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Reports
+import MoEToolkit
 import Safetensors
 
 /// What every command takes that draws what it measured.
@@ -31,30 +31,13 @@ struct ReplacingReportOptions: ParsableArguments {
     func file() throws -> ReportFile? { try options.file(replaces: force) }
 }
 
-extension Report {
-    /// A report on this run of the program.
-    init(_ title: String) { self.init(title, command: ["moe-tool"] + CommandLine.arguments.dropFirst()) }
-}
-
 extension ReportFile {
-    /// Writes the report and says where.
+    /// Writes the report of this run of the program, and says where.
     func write(_ report: Report, _ common: CommonOptions) throws {
+        var report = report
+        report.facts = report.facts.map { ($0.name, OptionSpelling.flags(in: $0.text)) }
+        report.command = ["moe-tool"] + CommandLine.arguments.dropFirst()
         try write(report)
         if !common.quiet { standardError("Report: \(escaped(path))\n") }
     }
-}
-
-/// Names of models short enough for a figure: the ends of their paths that tell them apart.
-func shortNames(_ paths: [String]) -> [String] {
-    let parts = paths.map { path in
-        // An ensemble's name is none of a path.
-        path.hasPrefix("ensemble (") ? [Substring(path)] : path.split(separator: "/")
-    }
-    let longest = parts.map(\.count).max() ?? 0
-    var names = paths
-    for count in stride(from: 1, through: max(longest, 1), by: 1) {
-        names = zip(paths, parts).map { $1.isEmpty ? $0 : $1.suffix(count).joined(separator: "/") }
-        if Set(names).count == Set(paths).count { break }
-    }
-    return names
 }

@@ -1,8 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
-import Glibc
-import Numerics
+import MoEToolkit
 import Safetensors
 
 /// Where prune takes from what a mixture's experts do on text.
@@ -26,7 +24,7 @@ struct StatisticsArguments: ParsableArguments {
         help:
             "Tokens of the windows that are measured, at most the model's positions: what experts do, and REAP with it, depends on how much text a token sees."
     )
-    var statsLength = StatisticsPass.length
+    var statsLength = 512
 
     @OptionGroup var reading: DataArguments
 
@@ -46,39 +44,50 @@ struct StatisticsArguments: ParsableArguments {
     /// - Throws: `CheckpointError` where they are another model's, or the text cannot be read.
     func statistics(
         _ checkpoint: Checkpoint, _ writing: WritingOptions, _ common: CommonOptions
-    ) throws -> ExpertStatisticsFile {
+    ) async throws -> ExpertStatisticsFile {
         if let stats {
             let result = try ExpertStatisticsFile(path: stats)
             try result.check(checkpoint)
             return result
         }
-        return try measureStatistics(checkpoint, data, tokens: tokens, length: statsLength, reading, writing, common)
+        return try await measureStatistics(
+            checkpoint, data, tokens: tokens, length: statsLength, reading, writing, common)
     }
 }
 
 /// Runs a mixture over text and finds out about its experts.
 func measureStatistics(
-    _ checkpoint: Checkpoint, _ data: [String], tokens: Int, length: Int = StatisticsPass.length,
-    _ reading: DataArguments, _ writing: WritingOptions,
-    _ common: CommonOptions
-) throws -> ExpertStatisticsFile {
-    var options = reading.options
-    options.tokenLimit = tokens
+    _ checkpoint: Checkpoint, _ data: [String], tokens: Int, length: Int = 512, _ reading: DataArguments,
+    _ writing: WritingOptions, _ common: CommonOptions
+) async throws -> ExpertStatisticsFile {
     let display = StatusLine(isQuiet: common.quiet)
     defer { display.finish() }
-    let encoder = { try TextEncoder(for: checkpoint, bytes: reading.tokenizer == "bytes") }
-    return try StatisticsPass.run(
-        checkpoint, DataSource.parse(data), encoder,
-        options: options, length: length, workers: writing.workers(), memory: writing.memory.bytes
+    return try await checkpoint.expertStatistics(
+        on: data, length: length, text: reading.options(tokenLimit: tokens), compute: writing.compute
     ) { domain, tokens in
-        try Interruption.check()
         display.show(ProgressText(label: "measuring on \(domain):", parts: ["\(countText(tokens)) tokens"]))
     }
 }
 
-extension WritingOptions {
-    /// Threads for a model's pass.
-    func workers() -> Workers { Workers(threads: workerCount) }
+/// Measures the loss on text before a transform, and makes ready for that after it.
+func measureLoss(
+    _ source: Checkpoint, _ data: [String], tokens: Int, _ reading: DataArguments, _ writing: WritingOptions,
+    _ common: CommonOptions
+) async throws -> LossChange {
+    let display = StatusLine(isQuiet: common.quiet)
+    defer { display.finish() }
+    return try await LossChange(
+        source, on: data, text: reading.options(tokenLimit: tokens), compute: writing.compute
+    ) { what, progress in
+        display.show(
+            ProgressText(
+                label: "measuring \(what):",
+                parts: ["\(countText(progress.done)) of \(countText(progress.total)) tokens"]))
+        if progress.done == progress.total { display.finish() }
+    }
+}
 
-    var workerCount: Int { threads ?? max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+extension WritingOptions {
+    /// What a model's pass may take.
+    var compute: ComputeOptions { ComputeOptions(memory: memory.bytes, threads: threads) }
 }

@@ -44,7 +44,7 @@ struct TokenizerCommand: ParsableCommand {
             } else {
                 try give(tokenizer.encode(input, addsSpecialTokens: special))
             }
-            if common.json { try standardOutput(JSON.object(["texts": .array(texts)]).line) }
+            if common.json { try standardOutput(content: JSON.object(["texts": .array(texts)]).line) }
         }
 
         private func encodeLines(
@@ -105,7 +105,7 @@ struct TokenizerCommand: ParsableCommand {
                 if common.json {
                     texts.append(.object(["text": .string(text)]))
                 } else {
-                    try standardOutput(raw ? text : quoted(text), terminator: raw ? "" : "\n")
+                    try standardOutput(content: raw ? text : quoted(text), terminator: raw ? "" : "\n")
                 }
             }
             for (number, line) in numberedLines(try standardInput()) {
@@ -123,7 +123,7 @@ struct TokenizerCommand: ParsableCommand {
                     tokenizer.decode(
                         ids.compactMap { $0.int.flatMap { Int32(exactly: $0) } }, skipsSpecialTokens: !special))
             }
-            if common.json { try standardOutput(JSON.object(["texts": .array(texts)]).line) }
+            if common.json { try standardOutput(content: JSON.object(["texts": .array(texts)]).line) }
         }
     }
 }

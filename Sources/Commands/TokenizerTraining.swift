@@ -1,11 +1,9 @@
-import ArgumentParser
-import Checkpoints
-import Evaluation
+public import ArgumentParser
+public import MoEToolkit
 import Safetensors
-import Tokenizers
 
 /// `tokenizer train`.
-struct TokenizerTraining: ParsableCommand {
+struct TokenizerTraining: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train", abstract: "Make a byte-level BPE tokenizer of text.",
         discussion: """
@@ -52,65 +50,40 @@ struct TokenizerTraining: ParsableCommand {
 
     @OptionGroup var common: CommonOptions
 
-    private var specialTokens: [String] { special.isEmpty ? ["<|endoftext|>"] : special }
+    private var options: TokenizerTrainingOptions {
+        var options = TokenizerTrainingOptions(data: data)
+        options.vocabularySize = vocabSize
+        options.minimumFrequency = minFrequency
+        options.words = words
+        if !special.isEmpty { options.specialTokens = special }
+        options.text.textField = textField
+        options.text.skipsBad = skipBad
+        options.overwrite = force
+        return options
+    }
 
     func validate() throws {
-        if let problem = BytePairVocabulary.problem(size: vocabSize, specialTokens: specialTokens) {
-            throw ValidationError(problem)
-        }
+        if let problem = options.problem { throw ValidationError(problem) }
         guard (1...1_000_000_000).contains(minFrequency) else {
             throw ValidationError("--min-frequency \(minFrequency): give 1 to 1000000000")
         }
     }
 
-    func run() throws {
-        let work = try OutputFolder(output, .tokenizer, overwrite: force)
-        var options = DataOptions()
-        options.textField = textField
-        options.skipsBad = skipBad
-        var trainer = BytePairTrainer(words)
-        var skipped = 0
-        for source in try DataSource.parse(data) {
-            let reader = try DocumentReader(source, options: options)
-            while let document = try reader.next() { trainer.add(document.text) }
-            skipped += reader.skippedCount
-        }
-        guard trainer.byteCount > 0 else { throw usage("there is no text in --data") }
-        let vocabulary = try trainer.vocabulary(
-            size: vocabSize, minimumFrequency: minFrequency, specialTokens: specialTokens)
-
-        let end = JSON.string(specialTokens[0])
-        let settings: JSONObject = [
-            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": end, "eos_token": end,
-            "model_max_length": .number("1000000000000000019884624838656"), "clean_up_tokenization_spaces": false,
-        ]
-        func text(_ json: JSON) -> [UInt8] { Array((json.serialized() + "\n").utf8) }
-        for remark in try work.write([
-            ("tokenizer.json", text(vocabulary.json)), ("tokenizer_config.json", text(.object(settings))),
-        ]) { standardError("warning: \(remark)\n") }
-        try report(vocabulary, trainer.byteCount, skipped)
-    }
-
-    private func report(_ vocabulary: BytePairVocabulary, _ bytes: Int, _ skipped: Int) throws {
-        let perToken = Double(bytes) / Double(max(vocabulary.tokenCount, 1))
+    func run() async throws {
+        let result = try await TokenizerTrainingSession(options).run(output: output)
+        for remark in result.warnings { standardError("warning: \(remark)\n") }
         if common.json {
-            try standardOutput(
-                JSON.object([
-                    "output": .string(output), "tokens": JSON(vocabulary.tokens.count),
-                    "special_tokens": .strings(specialTokens), "merges": JSON(vocabulary.merges.count),
-                    "text_bytes": JSON(bytes), "text_tokens": JSON(vocabulary.tokenCount),
-                    "bytes_per_token": JSON(perToken), "skipped": JSON(skipped),
-                ]).serialized())
+            try standardOutput(result.jsonText)
             return
         }
         guard !common.quiet else { return }
         var table = TextTable([.left, .left])
-        table.add("tokens", "\(vocabulary.tokens.count), of which \(vocabulary.merges.count) merged")
-        table.add("text", "\(byteText(bytes)), \(fixedText(perToken, digits: 2)) bytes a token")
-        if skipped > 0 { table.add("left out", "\(skipped) broken") }
+        table.add("tokens", "\(result.tokens), of which \(result.merges) merged")
+        table.add("text", "\(byteText(result.textBytes)), \(fixedText(result.bytesPerToken, digits: 2)) bytes a token")
+        if result.skipped > 0 { table.add("left out", "\(result.skipped) broken") }
         table.add("output", escaped(output))
         try standardOutput(table.text, terminator: "")
-        if vocabulary.tokens.count < vocabSize {
+        if result.tokens < vocabSize {
             standardError("note: no other pair occurs \(minFrequency) times: the text has no more tokens\n")
         }
     }

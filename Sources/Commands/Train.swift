@@ -1,11 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
 import Checkpoints
-import Glibc
-import Models
-import Numerics
+public import MoEToolkit
 import Safetensors
-import Tokenizers
-import Training
 
 struct Train: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -53,67 +49,26 @@ struct Train: AsyncParsableCommand {
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
         try writing.check(output: writing.output ?? "trained")
-        let folder = config.map { $0.hasSuffix(".json") ? parent(of: $0) : $0 } ?? tokenizerFrom
-        let (settings, companions) = try description(folder)
-        let dtype = try writing.parsedDType() ?? .f32
-        let fresh = try Checkpoint.initialized(settings, dtype: .f32, companions: companions, seed: training.seed)
-            .recording(["command": "train", "seed": .number(String(training.seed))])
-        let workers = writing.workers()
-        let output = writing.output ?? "trained"
-        try TrainingSession.check(output, training, writing)
-        let plan = try training.plan(fresh, .all, writing)
-        let student = try Decoder(fresh, workers: workers, placement: plan.student)
+        let model = try newModel()
         var writing = writing
-        writing.dtype = dtype.rawValue
-        var session = TrainingSession(
-            model: folder ?? ".", student: student, selection: .all, training: training.planned(plan, .all), data: data,
-            writing: writing,
-            common: common, output: output, plan: plan,
-            identity: ["command": "train", "config": .object(settings.object)])
-        session.reportFile = page
-        let (before, after) = try await session.run()
-        try session.writeReport(before, after)
+        writing.dtype = try (writing.parsedDType() ?? .f32).rawValue
+        var session = TrainingSession(model, training.settings, output: writing.output ?? "trained")
+        session.apply(data, writing)
+        try await session.show(writing, common, model: config ?? tokenizerFrom ?? ".", page)
     }
 
-    private func parent(of path: String) -> String {
-        path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : "."
-    }
-
-    private func description(_ folder: String?) throws -> (ModelConfig, [Companion]) {
-        let companions =
-            data.text.tokenizer == "bytes"
-            ? [] : try folder.map { try Companion.inFolder($0).filter(\.isTokenizer) } ?? []
+    private func newModel() throws -> NewModel {
         if let config {
-            let path =
-                config.hasSuffix(".json") ? config : try PosixFile.path(of: "config.json", inFolder: config)
-            return (try ModelConfig(contentsOf: path), companions)
+            return try NewModel(configuration: config, tokenizer: data.text.tokenization, seed: training.seed)
         }
         guard let preset else { throw ValidationError("give a config.json or --preset") }
-        var vocabulary = 256
-        var (beginning, end): (Int?, Int?) = (nil, nil)
-        if data.text.tokenizer != "bytes" {
-            guard let tokenizerFrom else {
-                throw ValidationError("--preset: give --tokenizer-from FOLDER, or --tokenizer bytes")
-            }
-            let tokenizer = try Tokenizer(inFolder: tokenizerFrom)
-            vocabulary = tokenizer.vocabularySize
-            if let path = try PosixFile.pathIfPresent(of: "config.json", inFolder: tokenizerFrom) {
-                let other = try ModelConfig(contentsOf: path)
-                beginning = other.object["bos_token_id"]?.int
-                end = other.object["eos_token_id"]?.int
-            } else if let path = try PosixFile.pathIfPresent(of: "tokenizer_config.json", inFolder: tokenizerFrom) {
-                let names = try JSON(parsing: PosixFile.contents(path, limit: 1 << 24), file: path).object
-                func id(_ key: String) -> Int? {
-                    (names?[key]?.string ?? names?[key]?.object?["content"]?.string).flatMap(tokenizer.id(of:))
-                }
-                (beginning, end) = (id("bos_token"), id("eos_token"))
-            }
+        let takesBytes = data.text.tokenization == .bytes
+        guard takesBytes || tokenizerFrom != nil else {
+            throw ValidationError("--preset: give --tokenizer-from FOLDER, or --tokenizer bytes")
         }
-        return (
-            preset.config(
-                vocabulary: vocabulary, experts: experts, topK: topK, beginning: beginning, end: end,
-                length: training.length), companions
-        )
+        return try NewModel(
+            preset, experts: experts, topK: topK, tokenizerFrom: takesBytes ? nil : tokenizerFrom,
+            length: training.length, seed: training.seed)
     }
 }
 

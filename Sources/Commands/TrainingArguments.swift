@@ -1,9 +1,6 @@
 import ArgumentParser
-import Checkpoints
-import Evaluation
-import Models
+import MoEToolkit
 import Safetensors
-import Training
 
 /// What every command takes that trains.
 struct TrainingArguments: ParsableArguments {
@@ -202,131 +199,45 @@ struct TrainingArguments: ParsableArguments {
         if sampleTop1, noisyTopK { throw ValidationError("--sample-top1 and --noisy-top-k: give one of them") }
     }
 
-    /// What the trainer is told.
-    func options(_ selection: ParameterSelection, steps: Int) -> TrainingOptions {
-        var options = TrainingOptions()
-        options.selection = selection
-        options.optimizer = AdamWOptions(beta1: beta1, beta2: beta2, epsilon: eps, weightDecay: weightDecay)
-        options.clip = clip > 0 ? clip : nil
-        options.schedule = LearningRateSchedule(
-            shape: LearningRateSchedule.Shape(schedule) ?? .cosine, peak: rate(selection),
-            minimum: minimumRate ?? rate(selection) / 10, warmup: warmup.steps(of: steps), steps: steps)
-        options.balance = Balance(balance) ?? Balance(.none)
-        options.zLoss = zLoss
-        options.seed = seed
-        options.checkpointsActivations = checkpointActivations
-        options.perturbations.jitter = jitter
-        options.perturbations.noise = routerNoise
-        options.perturbations.learnsNoise = noisyTopK
-        options.perturbations.gumbelRate = sampleTop1 ? gumbelRate : nil
-        options.perturbations.normalization = normalizeLogits
-        return options
-    }
-
-    /// The highest learning rate.
-    func rate(_ selection: ParameterSelection) -> Double { learningRate ?? selection.usualRate }
-
-    /// The batches, how many steps they make, and the text that `--holdout` leaves out of them.
-    func source(_ encoder: () throws -> TextEncoder, _ arguments: DataArguments) throws -> (
-        any BatchSource, steps: Int, heldOut: [DomainText]
-    ) {
-        if let batches {
-            let source = try ExplicitBatches(path: batches)
-            return (source, min(steps ?? .max, source.steps ?? 0), [])
-        }
-        guard !data.isEmpty else { throw ValidationError("--data: give text to train on") }
-        let sources = try DataSource.parse(data)
-        let encoder = try encoder()
-        var domains = try sources.map {
-            try TrainingDomain($0, length: length, options: arguments.options, encoder: encoder)
-        }
-        if Balance(balance)?.needsDomains == true, domains.count < 2 {
-            throw CheckpointError(
-                .usage,
-                message: "--balance \(balance) tells domains apart, and there is one: give two or more with --data")
-        }
-        let heldOut = try domains.indices.compactMap { index in
-            try holdout.map { try domains[index].holdOut($0.share, limit: heldoutTokens) }
-        }
-        let sequences = max(1, batchTokens / length)
-        let stream = try TrainingStream(domains, weights: parsedWeights(domains.map(\.name)), seed: seed)
-        var count = steps ?? (minutes == nil ? 100 : 1_000_000)
-        if let epochs {
-            let windows = domains.reduce(0) { $0 + $1.windowCount }
-            count = max(1, Int(exactly: (epochs * Double(windows) / Double(sequences)).rounded(.up)) ?? .max)
-        }
-        if let trainTokens {
-            let perStep = sequences * length
-            count = max(1, (trainTokens.tokens + perStep - 1) / perStep)
-        }
-        return (
-            StreamBatches(stream, length: length, sequences: sequences, atOnce: max(1, (partTokens ?? 4096) / length)),
-            count,
-            heldOut
-        )
-    }
-
-    private func parsedWeights(_ names: [String]) throws -> [Double]? {
-        guard let weights else { return nil }
-        var result = [Double](repeating: 1, count: names.count)
-        for part in weights.split(separator: ",") {
-            let pair = part.split(separator: "=", omittingEmptySubsequences: false)
-            guard pair.count == 2, let weight = Double(pair[1]), weight >= 0, weight.isFinite,
-                let index = names.firstIndex(of: String(pair[0]))
-            else {
-                throw ValidationError(
-                    "--weights \(weights): give NAME=WEIGHT for the domains \(names.joined(separator: ", "))")
-            }
-            result[index] = weight
-        }
-        return result
-    }
-
-    /// How a training is computed within --memory; refuses what cannot be, before any model is loaded.
-    func plan(
-        _ student: Checkpoint, teacher: Checkpoint? = nil, _ selection: ParameterSelection, topK: Int? = nil,
-        comparesStreams: Bool = false, isResident: Bool = false, _ writing: WritingOptions
-    ) throws -> TrainingPlan {
-        var task = TrainingPlan.Task(
-            student, teacher: teacher, selection, length: length, stepTokens: max(batchTokens, length))
-        task.topK = topK
-        task.partTokens = partTokens
-        task.checkpointsActivations = checkpointActivations
-        task.keepsBest = patience != nil
-        task.triesRates = lrSweep
-        task.comparesStreams = comparesStreams
-        task.isResident = isResident
-        if let batches {
-            let shape = try ExplicitBatches.shape(path: batches)
-            task.length = shape.length
-            task.stepTokens = shape.tokens
-            task.partTokens = shape.tokens
-        }
-        return try TrainingPlan(task, memory: writing.trainingMemory.bytes, threads: writing.workerCount)
-    }
-
-    /// The arguments with what the plan decided.
-    func planned(_ plan: TrainingPlan, _ selection: ParameterSelection) -> TrainingArguments {
-        var arguments = self
-        arguments.learningRate = rate(selection)
-        arguments.partTokens = batches == nil ? plan.partTokens : partTokens
-        arguments.checkpointActivations = plan.checkpointsActivations
-        return arguments
-    }
-
-    /// All that the result depends on besides the model, for a run that is resumed.
-    var identity: JSONObject {
-        [
-            "data": .array(data.map { .string($0) }), "weights": .string(weights ?? ""),
-            "batches": .string(batches ?? ""), "length": JSON(length), "batch-tokens": JSON(batchTokens),
-            "part-tokens": JSON(partTokens ?? 4096), "lr": learningRate.map { JSON($0) } ?? .null,
-            "min-lr": (minimumRate ?? learningRate.map { $0 / 10 }).map { JSON($0) } ?? .null,
-            "warmup": .string(warmup.text), "schedule": .string(schedule), "beta1": JSON(beta1), "beta2": JSON(beta2),
-            "eps": JSON(eps), "weight-decay": JSON(weightDecay), "clip": JSON(clip), "balance": .string(balance),
-            "z-loss": JSON(zLoss), "jitter": JSON(jitter), "router-noise": JSON(routerNoise),
-            "noisy-top-k": .bool(noisyTopK), "sample-top1": .bool(sampleTop1), "gumbel-rate": JSON(gumbelRate),
-            "normalize-logits": normalizeLogits.map { JSON($0) } ?? .null, "seed": .number(String(seed)),
-            "holdout": .string(holdout?.text ?? ""), "patience": patience.map { JSON($0) } ?? .null,
-        ]
+    var settings: TrainingSettings {
+        var settings = TrainingSettings(data: data)
+        settings.weights = weights
+        settings.batches = batches
+        settings.heldOut = heldout
+        settings.heldOutTokens = heldoutTokens
+        settings.holdOut = holdout?.share
+        settings.evaluateEvery = evalEvery
+        settings.patience = patience
+        settings.steps = steps
+        settings.epochs = epochs
+        settings.tokens = trainTokens?.tokens
+        settings.minutes = minutes
+        settings.learningRate = learningRate
+        settings.minimumRate = minimumRate
+        settings.warmup = warmup.amount
+        settings.schedule = schedule
+        settings.sweepsRates = lrSweep
+        settings.sweepSteps = lrSweepSteps
+        settings.beta1 = beta1
+        settings.beta2 = beta2
+        settings.epsilon = eps
+        settings.weightDecay = weightDecay
+        settings.clip = clip
+        settings.batchTokens = batchTokens
+        settings.partTokens = partTokens
+        settings.length = length
+        settings.balance = balance
+        settings.zLoss = zLoss
+        settings.jitter = jitter
+        settings.routerNoise = routerNoise
+        settings.learnsRouterNoise = noisyTopK
+        settings.samplesTop1 = sampleTop1
+        settings.gumbelRate = gumbelRate
+        settings.logitScale = normalizeLogits
+        settings.checkpointsActivations = checkpointActivations
+        settings.saveEvery = saveEvery
+        settings.tensorBoard = tensorboard
+        settings.seed = seed
+        return settings
     }
 }

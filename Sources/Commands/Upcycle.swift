@@ -1,8 +1,7 @@
 public import ArgumentParser
 import Checkpoints
-import Evaluation
+public import MoEToolkit
 import Safetensors
-public import Transforms
 
 struct Upcycle: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -147,10 +146,6 @@ extension Preservation {
             }
         let scale = factor == 1 ? "" : " Down projections are multiplied by \(numberText(factor))."
         return "\(head): \(reason).\(scale)"
-    }
-
-    fileprivate var json: JSONObject {
-        ["preserved": .string(degree.rawValue), "reason": .string(reason), "factor": .init(factor)]
     }
 }
 

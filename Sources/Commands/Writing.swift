@@ -1,8 +1,7 @@
 import Checkpoints
-import Evaluation
+import MoEToolkit
 import Numerics
 import Safetensors
-import Transforms
 
 /// The output's default path: beside the input, named for it with a suffix.
 func defaultOutput(for input: String, suffix: String) -> String {

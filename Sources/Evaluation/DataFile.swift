@@ -82,7 +82,7 @@ package struct DataFile: Hashable {
         if let binary, source.tokens == nil {
             throw CheckpointError(
                 .usage, file: binary.path,
-                message: "the dtype of its tokens must be said: --data NAME=PATH:uint16 or :uint32")
+                message: "the dtype of its tokens must be said: `data` NAME=PATH:uint16 or :uint32")
         }
         if binary == nil, source.tokens != nil {
             throw CheckpointError(

@@ -32,7 +32,7 @@ package struct DataSource: Sendable, Hashable {
                 let (name, path) = (String(text[..<equals]), String(text[text.index(after: equals)...]))
                 guard !name.isEmpty, !path.isEmpty else {
                     throw CheckpointError(
-                        .usage, message: "--data \(escaped(argument)): expected NAME=PATH, a file or a folder")
+                        .usage, message: "`data` \(escaped(argument)): expected NAME=PATH, a file or a folder")
                 }
                 sources.append(DataSource(name: name, path: path, tokens: tokens))
             } else if try isFolder(text) {
@@ -48,7 +48,7 @@ package struct DataSource: Sendable, Hashable {
                 throw CheckpointError(
                     .usage,
                     message: "two domains are named \(escaped(source.name)): \(escaped(other)) and "
-                        + "\(escaped(source.path)): name them by --data NAME=PATH")
+                        + "\(escaped(source.path)): name them by `data` NAME=PATH")
             }
         }
         return sources

@@ -129,7 +129,7 @@ package final class DocumentReader {
             let keys = object.keys.prefix(8).map { "\"\(escaped($0))\"" }.joined(separator: ", ")
             throw CheckpointError(
                 .malformed, file: place,
-                message: "\(field) is missing (there are: \(keys.isEmpty ? "none" : keys)): --text-field names another")
+                message: "\(field) is missing (there are: \(keys.isEmpty ? "none" : keys)): `textField` names another")
         }
         guard let text = member.string else {
             throw CheckpointError(.malformed, file: place, message: "\(field) is not a string")

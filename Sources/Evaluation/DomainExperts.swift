@@ -12,7 +12,7 @@ package struct DomainExperts: Sendable {
     private let isInOrder: Bool
 
     /// The option that takes domains in the order of the experts.
-    package static let orderOption = "--domains-in-order"
+    package static let orderOption = "`domainsInOrder`"
 
     /// - Parameter isInOrder: the first domain is the first expert's, and so on, whatever they are called.
     package init(_ checkpoint: Checkpoint, for option: String, isInOrder: Bool) {
@@ -72,7 +72,7 @@ package struct DomainExperts: Sendable {
         CheckpointError(
             .incompatible,
             message:
-                "\(option): \(message). Domains go to the experts of their names: name them so with --data NAME=PATH, "
+                "\(option): \(message). Domains go to the experts of their names: name them so with `data` NAME=PATH, "
                 + "or give them in the experts' order and say \(Self.orderOption)")
     }
 }

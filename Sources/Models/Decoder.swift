@@ -62,10 +62,10 @@ package final class Decoder {
         if let mixture = configuration.mixture {
             guard self.topK >= 1, self.topK <= mixture.experts else {
                 throw CheckpointError(
-                    .usage, message: "--top-k \(self.topK): there are \(mixture.experts) experts")
+                    .usage, message: "`topK` \(self.topK): there are \(mixture.experts) experts")
             }
             if case .sparseMixer = mixture.router.score, self.topK != mixture.topK {
-                throw CheckpointError(.usage, message: "--top-k \(self.topK): a sparse mixer selects 2 experts")
+                throw CheckpointError(.usage, message: "`topK` \(self.topK): a sparse mixer selects 2 experts")
             }
             rule = RouterRule(mixture.router, topK: self.topK)
         } else {

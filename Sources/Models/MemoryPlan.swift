@@ -128,9 +128,9 @@ package struct MemoryPlanner: Sendable {
         throw CheckpointError(
             .usage,
             message:
-                "--memory \(memoryText(memory)): \(models.map { escaped($0.name) }.joined(separator: " and ")) with "
+                "`memory` \(memoryText(memory)): \(models.map { escaped($0.name) }.joined(separator: " and ")) with "
                 + "\(isExact ? tokens : length) tokens at once takes \(mebibytes) MiB at least"
-                + ": give --memory \(mebibytes)MiB" + (advice.map { ", or \($0)" } ?? ""))
+                + ": give `memory` \(mebibytes)MiB" + (advice.map { ", or \($0)" } ?? ""))
     }
 
     /// Makes the plan, and lets no more memory of matrices be kept than it allows.

@@ -1,5 +1,5 @@
 import Checkpoints
-package import Safetensors
+public import Safetensors
 
 /// A page about what a command did: figures, the facts in words, the command line and the version.
 ///
@@ -10,21 +10,34 @@ package import Safetensors
 ///     Figure("Loss", .bars(BarChart(loss, categoryTitle: "domain", ["law", "code"], [.init("seed", [3.6, 4.1])]))))
 /// try ReportFile("report.html").write(report)
 /// ```
-package struct Report: Sendable {
-    package var title: String
+public struct Report: Sendable {
+    /// What it is called.
+    public var title: String
     /// A sentence under the title.
-    package var summary = ""
+    public var summary = ""
     /// What is no number over an axis: sizes, verdicts, warnings.
-    package var facts: [(name: String, text: String)] = []
+    public var facts: [(name: String, text: String)] = []
+    /// Drawings with their numbers.
     package var figures: [Figure] = []
-    /// What the command's `--json` prints, where it prints more than the figures show.
-    package var result: JSON?
-    /// The command line, word by word.
-    package let command: [String]
+    /// The result's own document, where it has more than the figures show.
+    public var result: JSON?
+    /// The command line that made it, word by word; empty where none did.
+    package var command: [String]
 
-    package init(_ title: String, command: [String]) {
+    package init(_ title: String, command: [String] = []) {
         self.title = title
         self.command = command
+    }
+
+    /// Writes the page, and beside it the same data as JSON.
+    ///
+    /// - Parameters:
+    ///   - path: the page's; it ends in .html.
+    ///   - overwrite: replace a report that is there.
+    /// - Throws: `CheckpointError`: `.usage` where something is there that is not to be replaced, `.io` where there is no
+    ///   folder to write to; `SafetensorsError` where the disk refuses.
+    public func write(to path: String, overwrite: Bool = false) throws {
+        try ReportFile(path, replaces: overwrite).write(self)
     }
 
     /// The first key of the document and the page's generator, by which a report is told from other files.
@@ -33,7 +46,7 @@ package struct Report: Sendable {
     static let form = 1
 
     /// The document beside the page, as `Formats/schemas/report.schema.json` describes it.
-    package var json: JSON {
+    public var json: JSON {
         var object: JSONObject = [
             Self.mark: JSON(Self.form), "version": .string(ToolVersion.current), "command": .strings(command),
             "title": .string(title), "summary": .string(summary),
@@ -62,7 +75,7 @@ package struct Report: Sendable {
     }
 
     /// The page: everything is in it, nothing is fetched or run.
-    package var html: String {
+    public var html: String {
         var text = """
             <!DOCTYPE html>
             <html lang="en">
@@ -86,7 +99,8 @@ package struct Report: Sendable {
             text += "<dl>\(items.joined())</dl>\n"
         }
         text += "<div class=\"figures\">\n" + figures.map(\.html).joined() + "</div>\n</main>\n"
-        text += "<footer><p><code>\(markup(commandLine))</code></p><p>moe-tool \(markup(ToolVersion.current)). "
+        let line = command.isEmpty ? "" : "<p><code>\(markup(commandLine))</code></p>"
+        text += "<footer>\(line)<p>moe-tool \(markup(ToolVersion.current)). "
         return text + "The same data as JSON are in the file of the same name beside this page.</p></footer>\n"
             + "</body>\n</html>\n"
     }

@@ -11,7 +11,7 @@ package struct ReportFile: Sendable {
     package init(_ path: String, replaces: Bool = false) throws {
         let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
         guard name.hasSuffix(".html"), name.count > ".html".count else {
-            throw CheckpointError(.usage, file: path, message: "--report: give a page a name that ends in .html")
+            throw CheckpointError(.usage, file: path, message: "`report`: give a page a name that ends in .html")
         }
         self.path = path
         self.replaces = replaces

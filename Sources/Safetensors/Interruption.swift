@@ -1,12 +1,13 @@
 import Synchronization
 
-/// A request to stop, made by a signal: long work asks for it at points where it can end.
+/// A request to stop, made by a signal or by cancelling the task: long work asks for it at points where it can end.
 ///
-/// It is one for the process, as signals are: a calculation deep in a transform need not be handed a closure to ask.
+/// A signal's is one for the process, a cancellation one for the work of the current task: a calculation deep in a
+/// transform need not be handed a closure to ask. Threads that are no task's see signals alone.
 package enum Interruption {
     /// The signal that asked for it; 0 while none has.
     package static var signal: Int32 { requested.load(ordering: .relaxed) }
-    package static var isRequested: Bool { signal != 0 }
+    package static var isRequested: Bool { signal != 0 || Task.isCancelled }
 
     /// Makes the request; safe in a signal's handler once `isRequested` has been read. Answers with an earlier one, or 0.
     @discardableResult

@@ -1,11 +1,16 @@
 /// A JSON value that keeps what other parsers lose: the order of keys and the text of numbers.
-package indirect enum JSON: Sendable, Equatable {
+public indirect enum JSON: Sendable, Equatable {
+    /// `null`, which also stands for a number that is NaN or infinite.
     case null
+    /// `true` or `false`.
     case bool(Bool)
     /// A number's text.
     case number(String)
+    /// A string without its quotes.
     case string(String)
+    /// Values in their order.
     case array([JSON])
+    /// Members in their order.
     case object(JSONObject)
 
     /// Parses text strictly, after a byte order mark if there is one: no duplicate keys, no comments, nothing after the value.
@@ -89,16 +94,22 @@ package indirect enum JSON: Sendable, Equatable {
         self = value.isFinite ? .number(String(value)) : .null
     }
 
-    package var int: Int? { if case .number(let text) = self { Int(text) } else { nil } }
-    package var double: Double? { if case .number(let text) = self { Double(text) } else { nil } }
-    package var string: String? { if case .string(let text) = self { text } else { nil } }
-    package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-    package var array: [JSON]? { if case .array(let elements) = self { elements } else { nil } }
-    package var object: JSONObject? { if case .object(let object) = self { object } else { nil } }
+    /// A whole number that fits an `Int`; nil for anything else.
+    public var int: Int? { if case .number(let text) = self { Int(text) } else { nil } }
+    /// A number; nil for anything else.
+    public var double: Double? { if case .number(let text) = self { Double(text) } else { nil } }
+    /// A string; nil for anything else.
+    public var string: String? { if case .string(let text) = self { text } else { nil } }
+    /// A truth value; nil for anything else.
+    public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    /// The values of an array; nil for anything else.
+    public var array: [JSON]? { if case .array(let elements) = self { elements } else { nil } }
+    /// The members of an object; nil for anything else.
+    public var object: JSONObject? { if case .object(let object) = self { object } else { nil } }
     package var isNull: Bool { self == .null }
 
     /// The layout of Python's `json.dumps(value, indent=2, ensure_ascii=False)`.
-    package func serialized(sortedKeys: Bool = false) -> String {
+    public func serialized(sortedKeys: Bool = false) -> String {
         var text = ""
         write(to: &text, indent: 0, sortedKeys: sortedKeys)
         return text
@@ -141,9 +152,12 @@ package indirect enum JSON: Sendable, Equatable {
 }
 
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral {
-    package init(stringLiteral value: String) { self = .string(value) }
-    package init(integerLiteral value: Int) { self = .number(String(value)) }
-    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// A string.
+    public init(stringLiteral value: String) { self = .string(value) }
+    /// A whole number.
+    public init(integerLiteral value: Int) { self = .number(String(value)) }
+    /// A truth value.
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
 }
 
 extension JSON {
@@ -152,19 +166,22 @@ extension JSON {
 }
 
 /// The members of a JSON object in their order.
-package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
-    package private(set) var keys: [String] = []
+public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
+    /// The members' names in their order.
+    public private(set) var keys: [String] = []
     /// A vocabulary may have both spellings of a letter with an accent.
     private var values: [ExactText: JSON] = [:]
 
-    package init() {}
+    /// An object without members.
+    public init() {}
 
-    package init(dictionaryLiteral elements: (String, JSON)...) {
+    /// The members of a literal, in its order.
+    public init(dictionaryLiteral elements: (String, JSON)...) {
         for (key, value) in elements { self[key] = value }
     }
 
     /// A member. One that is set anew keeps its place; a new one comes last; nil removes it.
-    package subscript(key: String) -> JSON? {
+    public subscript(key: String) -> JSON? {
         get { values[ExactText(key)] }
         set {
             if let newValue {
@@ -174,6 +191,17 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
             }
         }
     }
+}
+
+/// A result that the command line prints as one document with `--json`.
+public protocol JSONResult: Sendable {
+    /// The document; its keys are always in the same order.
+    var json: JSONObject { get }
+}
+
+extension JSONResult {
+    /// The document as text, laid out like Python's `json.dumps(value, indent=2, ensure_ascii=False)`.
+    public var jsonText: String { JSON.object(json).serialized() }
 }
 
 /// A JSON string literal, escaped as serde and Python (`ensure_ascii=False`) do it.

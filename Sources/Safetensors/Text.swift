@@ -70,3 +70,6 @@ package func fixedText(_ value: Double, digits: Int) -> String {
     let sign = value < 0 && scaled > 0 ? "-" : ""
     return sign + text[..<point] + (digits > 0 ? "." + text[point...] : "")
 }
+
+/// "99.6 %".
+package func percentText(_ share: Double) -> String { numberText((share * 1000).rounded() / 10) + " %" }

@@ -2,11 +2,14 @@
 ///
 /// Again and again the pair of neighbouring tokens that occurs most often in words becomes a token, of pairs that occur as
 /// often the one with the lower ids: the order of the Hugging Face library's `BpeTrainer`, whose merges are the same.
-package struct BytePairTrainer {
-    /// How text is cut into words.
-    package enum Words: String, Sendable, CaseIterable {
+public struct BytePairTrainer {
+    /// How text is cut into words that tokens do not cross.
+    public enum Words: String, Sendable, CaseIterable {
+        /// As GPT-2: letters, digits and the rest each by themselves.
         case gpt2
+        /// As Llama 3: up to three digits together.
         case llama3
+        /// As Qwen 2: each digit alone.
         case qwen2
 
         var pattern: WordPattern {

@@ -56,7 +56,7 @@ extension Checkpoint {
 }
 
 /// Small models to begin an experiment with.
-package enum ModelPreset: String, Sendable, CaseIterable {
+public enum ModelPreset: String, Sendable, CaseIterable {
     /// Hidden 128, 4 layers: 1.3 million parameters with a vocabulary of 2,048.
     case tiny
     /// Hidden 512, 8 layers: 32 million parameters with a vocabulary of 8,192.

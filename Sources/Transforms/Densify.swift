@@ -72,12 +72,12 @@ struct Densification {
             throw CheckpointError(
                 .usage,
                 message:
-                    "--method concatenate: a token sees \(topK) of \(experts) experts, and a network made of all of "
+                    "`method` concatenate: a token sees \(topK) of \(experts) experts, and a network made of all of "
                     + "them would compute something else")
         }
         if options.aligns, granularity > 1 || ![.average, .topNeurons].contains(options.method) {
             throw CheckpointError(
-                .usage, message: "--align permutation goes with --method average and top-neurons, of whole experts")
+                .usage, message: "`align` permutation goes with `method` average and top-neurons, of whole experts")
         }
     }
 
@@ -97,7 +97,7 @@ struct Densification {
         guard result >= 1, experts % result == 0 else {
             throw CheckpointError(
                 .usage,
-                message: "--granularity \(result): \(experts) experts cannot be grouped into networks of \(result)")
+                message: "`granularity` \(result): \(experts) experts cannot be grouped into networks of \(result)")
         }
         return result
     }

@@ -21,7 +21,7 @@ extension Densification {
     ) throws {
         guard source.table[Role(.expertGateBias, layer: layer, expert: members[0])] == nil else {
             throw CheckpointError(
-                .incompatible, message: "--method top-neurons: the experts have biases, which is not supported")
+                .incompatible, message: "`method` top-neurons: the experts have biases, which is not supported")
         }
         var parts: [Role.Projection: [LazyTensor]] = [:]
         for projection in Role.Projection.allCases {
@@ -99,7 +99,7 @@ extension Densification {
                         throw CheckpointError(
                             .incompatible, tensor: "\(role)",
                             message:
-                                "--method svd: the experts' matrices have no singular vectors: a weight is not finite")
+                                "`method` svd: the experts' matrices have no singular vectors: a weight is not finite")
                     }
                 }
                 return sum.map { Float($0) }

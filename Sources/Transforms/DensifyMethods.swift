@@ -28,12 +28,12 @@ extension Densification {
             guard numbers.count == 1 || numbers.count == source.description.layerCount else {
                 throw CheckpointError(
                     .usage,
-                    message: "--method expert: \(numbers.count) numbers for \(source.description.layerCount) layers: "
+                    message: "`method` expert: \(numbers.count) numbers for \(source.description.layerCount) layers: "
                         + "give one, or one for each")
             }
             guard (0..<experts).contains(number) else {
                 throw CheckpointError(
-                    .usage, message: "--method expert:\(number): there are \(experts) experts, counted from 0")
+                    .usage, message: "`method` expert:\(number): there are \(experts) experts, counted from 0")
             }
             for projection in Role.Projection.allCases {
                 let all = try aligned(Array(0..<experts), layer, projection, nil)
@@ -49,7 +49,7 @@ extension Densification {
         case .learned(let lambda, let alphas):
             guard let alpha = alphas[layer], alpha.count == experts else {
                 throw CheckpointError(
-                    .usage, message: "--method learned: layer \(layer) needs \(experts) numbers")
+                    .usage, message: "`method` learned: layer \(layer) needs \(experts) numbers")
             }
             let largest = alpha.max() ?? 0
             let powers = alpha.map { exp($0 - largest) }
@@ -60,7 +60,7 @@ extension Densification {
                 if hasShared, let shared = source.table[.sharedExpert(layer, projection)] {
                     guard shared.rows == inputs[0].rows, shared.columns == inputs[0].columns else {
                         throw CheckpointError(
-                            .incompatible, message: "--method learned: the shared expert is not as wide as the others")
+                            .incompatible, message: "`method` learned: the shared expert is not as wide as the others")
                     }
                     inputs.append(shared)
                     shares.append(lambda)
@@ -202,7 +202,7 @@ extension Densification {
         let reference = members.max { usage[$0] < usage[$1] || (usage[$0] == usage[$1] && $0 > $1) } ?? 0
         guard source.table[Role(.expertGateBias, layer: layer, expert: reference)] == nil else {
             throw CheckpointError(
-                .incompatible, message: "--align permutation: the experts have biases, which is not supported")
+                .incompatible, message: "`align` permutation: the experts have biases, which is not supported")
         }
         func units(_ number: Int) throws -> HiddenUnits {
             HiddenUnits(

@@ -13,7 +13,7 @@ struct ExpertAddition {
         guard mixture.isMixture else {
             throw CheckpointError(
                 .incompatible, file: mixture.description.config.file,
-                message: "--into takes a mixture of experts, and this is a dense model")
+                message: "`into` takes a mixture of experts, and this is a dense model")
         }
         guard !models.isEmpty else {
             throw CheckpointError(.usage, message: "there is nothing to add: name at least one model")

@@ -29,7 +29,7 @@ struct ExpertBank {
                 guard options.arrangement == .experts else {
                     throw CheckpointError(
                         .incompatible, file: model.description.config.file,
-                        message: "--layout \(options.arrangement.text) cuts dense networks, and this is a mixture")
+                        message: "`layout` \(options.arrangement.text) cuts dense networks, and this is a mixture")
                 }
                 guard model.description.moeLayers == layers else {
                     throw CheckpointError(
@@ -53,7 +53,7 @@ struct ExpertBank {
             guard count >= 1, inner % count == 0 else {
                 throw CheckpointError(
                     .usage,
-                    message: "--layout \(options.arrangement.text): the width \(inner) cannot be cut into \(count) "
+                    message: "`layout` \(options.arrangement.text): the width \(inner) cannot be cut into \(count) "
                         + "equal chunks")
             }
             return inner / count

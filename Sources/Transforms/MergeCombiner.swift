@@ -17,10 +17,10 @@ struct MergeCombiner {
             throw CheckpointError(.usage, message: "there is nothing to merge: name at least one model")
         }
         if options.includesBase, base == nil {
-            throw CheckpointError(.usage, message: "--include-base: name the base with --base")
+            throw CheckpointError(.usage, message: "`includeBase`: name the base with `base`")
         }
         if options.average == .base, base == nil {
-            throw CheckpointError(.usage, message: "--average base needs a base: name it with --base")
+            throw CheckpointError(.usage, message: "`average` base needs a base: name it with `base`")
         }
         let all = [base].compactMap { $0 } + models + [options.sharedExpert].compactMap { $0 }
         try MergeSurvey(
@@ -128,8 +128,8 @@ struct MergeCombiner {
             let shown = differing.prefix(8).map(escaped).joined(separator: ", ")
             throw CheckpointError(
                 .incompatible,
-                message: "--average frozen: \(differing.count) tensors are not the same in all models: \(shown)"
-                    + (differing.count > 8 ? ", …" : "") + "; choose another --average")
+                message: "`average` frozen: \(differing.count) tensors are not the same in all models: \(shown)"
+                    + (differing.count > 8 ? ", …" : "") + "; choose another `average`")
         }
     }
 

@@ -139,12 +139,12 @@ extension MergeMethod {
             throw CheckpointError(.internalFailure, tensor: name, message: "there is nothing to merge")
         }
         if needsBase, base == nil {
-            throw CheckpointError(.usage, message: "--average \(rawValue) needs a base: name it with --base")
+            throw CheckpointError(.usage, message: "`average` \(rawValue) needs a base: name it with `base`")
         }
         guard modelCounts.contains(models.count) else {
             throw CheckpointError(
                 .usage,
-                message: "--average \(rawValue) takes "
+                message: "`average` \(rawValue) takes "
                     + (modelCounts.upperBound == 2 ? "two models" : "at least \(modelCounts.lowerBound) models")
                     + ", and there are \(models.count)")
         }

@@ -331,7 +331,7 @@ public struct MergeRecipe: Sendable {
             options.router = .random(std: 1)
             notes.append(
                 "gate_mode random is N(0, 1), as mergekit has it: the routers start saturated, and random:0.02 trains "
-                    + "better (--router random:0.02).")
+                    + "better (`router` random:0.02).")
         case "uniform_random": options.router = .uniform(std: nil)
         case "hidden", "hidden_last": measurement = .prompts(.hiddenLast, prompts)
         case "hidden_avg": measurement = .prompts(.hiddenAverage, prompts)

@@ -93,10 +93,10 @@ package struct MergeSurvey {
         guard !conflicts.isEmpty else { return }
         var advice: [String] = []
         if conflicts.contains(where: { $0.name == "vocabulary" }) {
-            advice.append("vocabularies can be reconciled with --vocab base, union or intersect")
+            advice.append("vocabularies can be reconciled with `vocab` base, union or intersect")
         }
-        if conflicts.contains(where: { $0.name == "dtype" }) { advice.append("choose a dtype with --dtype") }
-        if conflicts.contains(where: { $0.name == "experts of a token" }) { advice.append("choose one with --top-k") }
+        if conflicts.contains(where: { $0.name == "dtype" }) { advice.append("choose a dtype with `dtype`") }
+        if conflicts.contains(where: { $0.name == "experts of a token" }) { advice.append("choose one with `topK`") }
         throw CheckpointError(
             .incompatible,
             message: "the models differ in \(conflicts.map(\.name).joined(separator: ", ")):\n\(table)"

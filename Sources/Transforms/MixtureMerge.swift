@@ -18,7 +18,7 @@ struct MixtureMerge {
             if let wanted = options.target, wanted != mixture.description.architecture.modelType {
                 throw CheckpointError(
                     .usage,
-                    message: "--target \(wanted): \(mixture.name) is a \(mixture.description.architecture.modelType) "
+                    message: "`target` \(wanted): \(mixture.name) is a \(mixture.description.architecture.modelType) "
                         + "already, and its experts stay in that family")
             }
             bank = try ExpertBank(combiner.models, options, layers: mixture.description.moeLayers)
@@ -46,7 +46,7 @@ struct MixtureMerge {
             let topK = options.topK ?? min(2, bank.count)
             guard topK >= 1, topK <= bank.count else {
                 throw CheckpointError(
-                    .usage, message: "--top-k \(topK): a token can be routed to 1 to \(bank.count) experts")
+                    .usage, message: "`topK` \(topK): a token can be routed to 1 to \(bank.count) experts")
             }
             let shared =
                 !rule.hasSharedExpert

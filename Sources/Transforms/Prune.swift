@@ -34,7 +34,7 @@ extension ModelDescription {
         let topK = try topK ?? self.size("top_k")
         guard topK >= 1, topK <= count else {
             throw CheckpointError(
-                .usage, message: "a token is routed to \(topK) experts, and \(count) would be left: give --top-k")
+                .usage, message: "a token is routed to \(topK) experts, and \(count) would be left: give `topK`")
         }
         var config = try configuration(setting: "experts", to: count, in: config)
         config = try configuration(setting: "top_k", to: topK, in: config)
@@ -78,8 +78,8 @@ struct Pruning {
                     .incompatible, file: source.description.config.file,
                     message:
                         "layers behind the model's own predict further tokens and are not run, so nothing says which "
-                        + "of their experts are alike: drop experts (--criterion) instead of merging them, or write the "
-                        + "model without these layers (--drop)")
+                        + "of their experts are alike: drop experts (`criterion`) instead of merging them, or write the "
+                        + "model without these layers (`drop`)")
             }
             for layer in layers {
                 guard let own = groups[layer], own.count == count, own.allSatisfy({ !$0.isEmpty }),

@@ -36,12 +36,12 @@ public struct PruneOptions: Sendable {
             case .experts(let number): count = number
             case .ratio(let ratio):
                 guard ratio >= 0, ratio < 1 else {
-                    throw CheckpointError(.usage, message: "--ratio \(ratio): give a share from 0 to less than 1")
+                    throw CheckpointError(.usage, message: "`ratio` \(ratio): give a share from 0 to less than 1")
                 }
                 count = experts - Int(Double(experts) * ratio)
             }
             guard count >= 1, count <= experts else {
-                throw CheckpointError(.usage, message: "--experts \(count): the model has \(experts)")
+                throw CheckpointError(.usage, message: "`experts` \(count): the model has \(experts)")
             }
             return count
         }

@@ -40,7 +40,7 @@ public enum RouterMeasurement: Sendable, Hashable {
             throw CheckpointError(
                 .usage,
                 message:
-                    "--router \(text): name \(PromptMode(rawValue: parts[0]) == nil ? "the text" : "a file of prompts")"
+                    "`router` \(text): name \(PromptMode(rawValue: parts[0]) == nil ? "the text" : "a file of prompts")"
             )
         }
         if let mode = PromptMode(rawValue: parts[0]) {

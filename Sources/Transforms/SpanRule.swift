@@ -112,7 +112,7 @@ extension SpanRule.Form {
         let norms = gram.norms
         let total = weights.reduce(0, +)
         guard !normalises || total != 0 else {
-            throw CheckpointError(.usage, message: "--average multislerp: the weights sum to zero")
+            throw CheckpointError(.usage, message: "`average` multislerp: the weights sum to zero")
         }
         let weights = normalises ? weights.map { $0 / total } : weights
         let units = (0..<gram.count).map { index in
@@ -126,7 +126,7 @@ extension SpanRule.Form {
             guard gram.count > 2 else { return weights }
             throw CheckpointError(
                 .incompatible,
-                message: "--average multislerp: the weighted directions cancel each other; choose other weights")
+                message: "`average` multislerp: the weighted directions cancel each other; choose other weights")
         }
         mean = mean.map { $0 / length }
         var tangent = Array(repeating: 0.0, count: gram.count)

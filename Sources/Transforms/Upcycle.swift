@@ -65,7 +65,7 @@ private struct Upcycling {
         if !options.normalisesTopK, gate.alwaysRenormalizes {
             throw CheckpointError(
                 .incompatible,
-                message: "--norm-topk off: \(rule.target.modelType) always divides the gates by their sum")
+                message: "`normalisesTopK` off: \(rule.target.modelType) always divides the gates by their sum")
         }
         router = options.router ?? (sizes.isPartition ? .zero : .random(std: 0.02))
         preservation = sizes.preservation(options, router: router, rule: gate)

@@ -25,19 +25,19 @@ struct UpcycleArithmetic {
     init(_ options: UpcycleOptions) throws {
         isPartition = options.initialisation == .partition
         guard options.experts >= 1, options.experts <= 65_536 else {
-            throw CheckpointError(.usage, message: "--experts \(options.experts): give at least 1")
+            throw CheckpointError(.usage, message: "`experts` \(options.experts): give at least 1")
         }
         guard options.granularity >= 1, options.granularity <= 65_536 else {
-            throw CheckpointError(.usage, message: "--granularity \(options.granularity): give at least 1")
+            throw CheckpointError(.usage, message: "`granularity` \(options.granularity): give at least 1")
         }
         if let topK = options.topK, !(1...65_536).contains(topK) {
-            throw CheckpointError(.usage, message: "--top-k \(topK): give a number from 1 to 65536")
+            throw CheckpointError(.usage, message: "`topK` \(topK): give a number from 1 to 65536")
         }
         if isPartition {
             guard options.granularity == 1 else {
                 throw CheckpointError(
                     .usage,
-                    message: "--init partition cuts the network once already: leave --granularity out, or use copies")
+                    message: "`init` partition cuts the network once already: leave `granularity` out, or use copies")
             }
             copies = 1
             parts = options.experts
@@ -51,7 +51,7 @@ struct UpcycleArithmetic {
         guard topK >= 1, topK <= copies * parts else {
             throw CheckpointError(
                 .usage,
-                message: "--top-k \(options.topK ?? 0): a token can be routed to 1 to \(limit) of \(limit) experts")
+                message: "`topK` \(options.topK ?? 0): a token can be routed to 1 to \(limit) of \(limit) experts")
         }
     }
 
@@ -113,7 +113,7 @@ struct UpcycleArithmetic {
             return answer(
                 .expectation,
                 "the gates are not divided by their sum, which varies from token to token: "
-                    + "exact with --router zero")
+                    + "exact with `router` zero")
         }
         if parts == 1 || topK == experts {
             return answer(.exact, "a zero router gives every expert the same gate")

@@ -21,7 +21,7 @@ package struct UpcycleRule: Sendable {
         func missing(in family: Architecture, _ rules: UpcyclingRules) -> String? {
             if sharedExpert, rules.sharedWidth == nil { return "a \(family.modelType) has no shared experts" }
             if choosesLayers, family.layerKeys.dense == nil, family.layerKeys.firstDense == nil {
-                return "every layer of a \(family.modelType) is a mixture of experts: use --layers all"
+                return "every layer of a \(family.modelType) is a mixture of experts: use `layers` all"
             }
             return nil
         }
@@ -57,7 +57,7 @@ package struct UpcycleRule: Sendable {
             throw CheckpointError(
                 .incompatible,
                 message: missing
-                    + (able.map { ", or --target \($0)" }
+                    + (able.map { ", or `target` \($0)" }
                         ?? "; no family of mixtures here that a \(source.modelType) can become says it"))
         }
         let possible =
@@ -135,11 +135,11 @@ package struct UpcycleRule: Sendable {
         let mask = selection.mask(layers: source.layerCount)
         if case .listed(let layers) = selection, let beyond = layers.max(), beyond >= source.layerCount {
             throw CheckpointError(
-                .usage, message: "--layers names layer \(beyond), and there are \(source.layerCount), counted from 0")
+                .usage, message: "`layers` names layer \(beyond), and there are \(source.layerCount), counted from 0")
         }
         guard mask.contains(true) else {
             throw CheckpointError(
-                .usage, message: "--layers chooses none of the \(source.layerCount) layers (they are counted from 0)")
+                .usage, message: "`layers` chooses none of the \(source.layerCount) layers (they are counted from 0)")
         }
         let keys = target.layerKeys
         if let step = keys.step, let dense = keys.dense {
@@ -158,14 +158,14 @@ package struct UpcycleRule: Sendable {
                 throw CheckpointError(
                     .incompatible,
                     message: "\(target.modelType) can only say that the first layers are dense: "
-                        + "use --layers first-dense:N or all")
+                        + "use `layers` first-dense:N or all")
             }
             config.object[first] = JSON(dense)
             return
         }
         guard mask.allSatisfy({ $0 }) else {
             throw CheckpointError(
-                .incompatible, message: "every layer of a \(target.modelType) is a mixture of experts: use --layers all"
+                .incompatible, message: "every layer of a \(target.modelType) is a mixture of experts: use `layers` all"
             )
         }
     }

@@ -94,7 +94,7 @@ struct VocabularyMerge {
             let names = without.map(\.name).joined(separator: ", ")
             guard !requiresTokenizer else {
                 throw CheckpointError(
-                    .incompatible, message: "--require-tokenizer: there are no tokenizer files in \(names)")
+                    .incompatible, message: "`requireTokenizer`: there are no tokenizer files in \(names)")
             }
             warnings.append("no tokenizer files in \(names): that its vocabulary is the same cannot be checked")
         }
@@ -144,7 +144,7 @@ struct VocabularyMerge {
             guard !requiresTokenizer else {
                 throw CheckpointError(
                     .incompatible,
-                    message: "--require-tokenizer: \(text): transformers' save_pretrained of a fast tokenizer writes a "
+                    message: "`requireTokenizer`: \(text): transformers' save_pretrained of a fast tokenizer writes a "
                         + "tokenizer.json, which can be")
             }
             warnings.append("\(text): that the vocabularies are the same is not known")
@@ -157,13 +157,13 @@ struct VocabularyMerge {
             throw CheckpointError(
                 .incompatible,
                 message: "the vocabularies differ: " + differences.joined(separator: "; ")
-                    + "; reconcile them with --vocab base, union or intersect")
+                    + "; reconcile them with `vocab` base, union or intersect")
         }
         let lacking = zip(all, vocabularies).filter { $0.1.json == nil }.map(\.0.name)
         guard lacking.isEmpty else {
             throw CheckpointError(
                 .incompatible,
-                message: "--vocab \(choice.rawValue) needs every model's tokenizer.json, and there is none in "
+                message: "`vocab` \(choice.rawValue) needs every model's tokenizer.json, and there is none in "
                     + lacking.joined(separator: ", ") + ": transformers' save_pretrained of a fast tokenizer writes it")
         }
         self = try Self(all, vocabularies, choice, warnings)
@@ -210,7 +210,7 @@ struct VocabularyMerge {
                 return vocabularies.allSatisfy { $0.ids[token] != nil }
             }
             guard !result.isEmpty else {
-                throw CheckpointError(.incompatible, message: "--vocab intersect: no token is in all vocabularies")
+                throw CheckpointError(.incompatible, message: "`vocab` intersect: no token is in all vocabularies")
             }
         }
         var rows: [String: [Int32]] = [:]

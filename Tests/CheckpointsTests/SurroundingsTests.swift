@@ -135,7 +135,7 @@ struct SurroundingsTests {
         let pruned = try source.pruned(options)
         let error = #expect(throws: CheckpointError.self) { _ = try pruned.writePlan(shardLimit: 1 << 30) }
         #expect(error?.description.contains("model.layers.3.") == true)
-        #expect(error?.description.contains("--drop") == true)
+        #expect(error?.description.contains("`drop`") == true)
         let dropped = try pruned.dropping(["model.layers.3.*"])
         #expect(dropped.description.config.object["num_nextn_predict_layers"]?.int == 0)
         try await dropped.write(to: folder.path + "/pruned")

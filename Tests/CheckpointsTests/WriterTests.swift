@@ -64,7 +64,7 @@ struct WriterTests {
             try await source.write(to: output, options: options())
         }
         #expect(error?.code == .usage)
-        #expect(error?.message.contains("--force") == true)
+        #expect(error?.message.contains("`overwrite`") == true)
         try await Checkpoint(at: Fixtures.model("qwen3")).write(to: output, options: options { $0.overwrite = true })
         #expect(try Checkpoint(at: output).description.architecture.modelType == "qwen3")
         #expect(folder.names == ["out"])
@@ -114,12 +114,12 @@ struct WriterTests {
         let plain = await #expect(throws: CheckpointError.self) {
             try await source.write(to: output, options: options())
         }
-        #expect(plain?.message.contains("--resume") == true && plain?.message.contains("--force") == true)
+        #expect(plain?.message.contains("`resume`") == true && plain?.message.contains("`overwrite`") == true)
         // Other options make other bytes: that work cannot be continued.
         let other = await #expect(throws: CheckpointError.self) {
             try await source.converted(to: .bf16).write(to: output, options: options { $0.resume = true })
         }
-        #expect(other?.message.contains("--force") == true)
+        #expect(other?.message.contains("`overwrite`") == true)
         try await source.write(to: output, options: options { $0.resume = true })
         #expect(try snapshot(output) == snapshot(folder.path + "/whole"))
         #expect(folder.names == ["out", "whole"])

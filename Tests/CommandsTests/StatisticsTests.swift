@@ -158,7 +158,7 @@ struct StatisticsTests {
             (["densify", "%/moe", "--method", "usage"], 2, "measured on text"),
             (["densify", "%/moe", "--method", "fisher"], 2, "--fisher"),
             (["densify", "%/moe", "--method", "learned"], 2, "--learn-mixture"),
-            (["prune", "%/moe", "--experts", "2", "--stats", "%/a/model.safetensors"], 3, "evaluate MODEL"),
+            (["prune", "%/moe", "--experts", "2", "--stats", "%/a/model.safetensors"], 3, "evaluation with --stats"),
             (["merge", "%/a", "%/b", "--router", "domain:%/held-out/a.txt"], 4, "no domain for expert 1"),
             (["merge", "%/a", "--into", "%/moe", "--router", "domain:%/held-out"], 2, "new mixture"),
         ])

@@ -74,7 +74,7 @@ struct DomainExpertsTests {
             }
             #expect(error?.code == .incompatible)
             #expect(error?.description.contains(message) == true, "\(String(describing: error))")
-            #expect(error?.description.contains("--domains-in-order") == true)
+            #expect(error?.description.contains("`domainsInOrder`") == true)
         }
     }
 

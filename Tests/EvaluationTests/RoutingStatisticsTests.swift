@@ -17,14 +17,14 @@ import Transforms
     /// Both sequences of a fixture as domains of their own.
     private func statistics(_ name: String, threads: Int = 2) throws -> (RoutingStatistics, Decoder) {
         let (decoder, batch) = try fixture(name, threads: threads)
-        let statistics = try #require(
-            RoutingStatistics(
+        let observer = try #require(
+            RoutingObserver(
                 decoder.configuration, domains: ["a", "b"], measuresOutputs: true, decoder.workers))
         for (domain, sequence) in batch.sequences.enumerated() {
-            statistics.domain = domain
-            _ = try decoder.forward(sequence, observer: statistics)
+            observer.domain = domain
+            _ = try decoder.forward(sequence, observer: observer)
         }
-        return (statistics, decoder)
+        return (observer.statistics, decoder)
     }
 
     @Test(arguments: ["mixtral", "qwen2-moe"])
@@ -97,7 +97,7 @@ import Transforms
 
     @Test func aDenseModelHasNone() throws {
         let (decoder, _) = try fixture("llama")
-        #expect(RoutingStatistics(decoder.configuration, domains: ["a"], decoder.workers) == nil)
+        #expect(RoutingObserver(decoder.configuration, domains: ["a"], decoder.workers) == nil)
     }
 
     /// Four slots of two experts of four: by hand.

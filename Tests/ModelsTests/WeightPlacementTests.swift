@@ -100,8 +100,8 @@ import Testing
         var planner = try Self.planner("llama", memory: 4 << 30)
         planner.tokens = tokens
         planner.isExact = true
-        let error = try #require(throws: CheckpointError.self) { try planner.plan(advice: "lower --batch-tokens") }
-        #expect(error.message.contains("lower --batch-tokens"))
+        let error = try #require(throws: CheckpointError.self) { try planner.plan(advice: "lower `batchTokens`") }
+        #expect(error.message.contains("lower `batchTokens`"))
     }
 
     /// AdamW by hand: a gradient and two moments of each parameter, and the result's values, in F32.

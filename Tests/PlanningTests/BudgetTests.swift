@@ -118,7 +118,7 @@ struct BudgetTests {
         #expect(refusal { try plan("joint", flops: 1e20).optimum(experts: 0.5) }?.code == .usage)
         var small = try plan("joint", flops: 1e20)
         small.memory = 1000
-        #expect(refusal { try small.optimum(experts: 8) }?.message.contains("--memory") == true)
+        #expect(refusal { try small.optimum(experts: 8) }?.message.contains("`memory`") == true)
     }
 }
 

@@ -2,8 +2,10 @@ import Foundation
 
 /// A folder that is removed with its last reference.
 public final class TemporaryFolder: Sendable {
+    /// Where it is.
     public let path: String
 
+    /// Makes a folder of its own.
     public init() throws {
         path = NSTemporaryDirectory() + "moe-tool-tests-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -32,6 +34,7 @@ public final class TemporaryFolder: Sendable {
 
 /// The checkpoints under Tests/Fixtures/models: tiny, made by transformers with random weights.
 public enum Fixtures {
+    /// The folder of a checkpoint.
     public static func model(_ name: String) -> String { file("models/\(name)") }
 
     /// A file or folder under Tests/Fixtures.
@@ -48,12 +51,14 @@ public enum Fixtures {
     /// 5.0e-4 here; those of qwen3-5-text by 4.4e-5 and 6.1e-5.
     public static func gradientTolerance(_ name: String) -> Double { name == "qwen3-next" ? 5e-4 : 1e-4 }
 
+    /// Dense checkpoints of all families.
     public static let dense = [
         "llama", "llama3-rope", "mistral", "qwen2-tied", "qwen3", "olmo2", "granite", "deepseek-v3-dense", "gemma2",
         "phi3", "glm4", "seed-oss", "olmo3", "gemma3-text", "ministral3", "smollm3", "exaone4", "ernie4-5",
         "hunyuan-v1-dense", "cohere2", "gemma3-vision", "mistral3-vision",
         "lfm2", "qwen3-5-text", "olmo", "arcee", "gemma", "phi3-longrope",
     ]
+    /// Mixtures of all families.
     public static let mixtures = [
         "mixtral", "mixtral-top1", "qwen2-moe", "qwen2-moe-step2", "qwen3-moe", "olmoe", "flex-olmo", "granitemoe",
         "phimoe", "deepseek-v2", "deepseek-v3", "gpt-oss", "glm4-moe", "glm4-moe-lite", "minimax-m2", "dots1",

@@ -159,7 +159,7 @@ import Training
             restarts: false)
         let error = #expect(throws: CheckpointError.self) { try run.run() }
         #expect(error?.message.contains("at step 1") == true, "\(String(describing: error))")
-        #expect(error?.message.contains("--lr") == true)
+        #expect(error?.message.contains("`learningRate`") == true)
         #expect(try SavedTrainingState(at: run.statePath).state.step == 1)
     }
 

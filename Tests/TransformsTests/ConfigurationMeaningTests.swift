@@ -202,7 +202,7 @@ struct ConfigurationMeaningTests {
             options.target = "mixtral"
             _ = try self.model(name).upcycled(options)
         }
-        #expect(error.message.contains("--target qwen2_moe"))
+        #expect(error.message.contains("`target` qwen2_moe"))
     }
 
     @Test("Biases of zero are no difference to a family without any")

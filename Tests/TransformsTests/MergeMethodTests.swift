@@ -112,7 +112,7 @@ struct MergeMethodTests {
             }
         }
         #expect(try error(.linear) { $0.weights = [1, -1] }.message.contains("sum to 0"))
-        #expect(try error(.ties, base: false) { _ in }.message.contains("--base"))
+        #expect(try error(.ties, base: false) { _ in }.message.contains("`base`"))
         #expect(try error(.slerp, models: 3) { _ in }.message.contains("two models"))
         #expect(try error(.modelStock, models: 1) { _ in }.message.contains("at least 2"))
         #expect(try error(.dareTies) { $0.densities = [1.5, 0.5] }.message.contains("between 0 and 1"))

@@ -237,7 +237,7 @@ struct MergeTests {
         let refused = try #require(throws: CheckpointError.self) { try Checkpoint.merging(models) }
         #expect(refused.message.contains("6 tokens that t1 has not"))
         #expect(refused.message.contains("90 under other ids"))
-        #expect(refused.message.contains("--vocab"))
+        #expect(refused.message.contains("`vocab`"))
         var options = MergeOptions()
         options.vocabulary = choice
         let path = try await write(Checkpoint.merging(models, options: options))

@@ -225,7 +225,7 @@ struct UpcycleTests {
         #expect(try refusal("llama") { $0.target = "qwen3_moe" }.message.contains("mixtral or qwen2_moe or granitemoe"))
         #expect(try refusal("llama3-rope") { $0.target = "granitemoe" }.message.contains("head_dim is 16"))
         #expect(try refusal("mixtral") { _ in }.message.contains("already"))
-        #expect(try refusal("llama") { $0.normalisesTopK = false }.message.contains("--norm-topk"))
+        #expect(try refusal("llama") { $0.normalisesTopK = false }.message.contains("`normalisesTopK`"))
         #expect(try refusal("olmo2") { $0.sharedExperts = true }.message.contains("no shared experts"))
         #expect(try refusal("llama") { $0.granularity = 5 }.message.contains("48 cannot be cut into 5"))
         #expect(try refusal("llama") { $0.topK = 5 }.code == .usage)

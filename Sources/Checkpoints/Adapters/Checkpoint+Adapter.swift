@@ -27,9 +27,9 @@ extension Checkpoint {
             throw CheckpointError(
                 .incompatible, file: folder,
                 message: visited.count == 1
-                    ? "the adapter is its own base: give the model that it was trained on with --base"
+                    ? "the adapter is its own base: give the model that it was trained on with `base`"
                     : "the adapters are each other's bases (\(visited.map(escaped).joined(separator: ", "))): give the "
-                        + "model that they were trained on with --base")
+                        + "model that they were trained on with `base`")
         }
         let adapter = try LowRankAdapter(folder: folder)
         let base = try adapterBase ?? Self.base(of: adapter, folder, named: named)
@@ -57,7 +57,7 @@ extension Checkpoint {
     private static func base(of adapter: LowRankAdapter, _ folder: String, named: [String]) throws -> String {
         guard let name = adapter.configuration.baseName, !name.isEmpty else {
             throw CheckpointError(
-                .incompatible, file: folder, message: "the adapter does not name its base: give it with --base")
+                .incompatible, file: folder, message: "the adapter does not name its base: give it with `base`")
         }
         let places = [name, folder + "/" + name, folder + "/../" + name].filter { fileExists($0) }.map(resolvedPath)
         if let own = named.first(where: { fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
@@ -66,7 +66,7 @@ extension Checkpoint {
             .incompatible, file: folder,
             message: "the adapter names its base \"\(escaped(name))\", which is not in the local Hugging Face cache "
                 + (places.isEmpty ? "" : "(a path in a file is not followed) ")
-                + "and not among the models given: name it, as in moe-tool merge --dense \(escaped(folder)) --base BASE"
+                + "and not among the models given: name it with `base`"
         )
     }
 }

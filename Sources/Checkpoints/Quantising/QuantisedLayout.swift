@@ -118,7 +118,7 @@ struct QuantisedLayout {
             throw CheckpointError(
                 .incompatible, tensor: weight.name,
                 message: "it has \(lie.columns) columns, and \(format) groups \(group) of them, without a rest: choose "
-                    + "another format or group, or leave it out with --roles")
+                    + "another format or group, or leave it out with `roles`")
         }
     }
 
@@ -128,21 +128,21 @@ struct QuantisedLayout {
             return CheckpointError(
                 .usage, tensor: weight.name,
                 message:
-                    "readers of \(family) in \(format) take its experts so and nothing else: leave out --roles, or "
+                    "readers of \(family) in \(format) take its experts so and nothing else: leave out `roles`, or "
                     + "choose another format for the others")
         }
         if lie.isStacked, architecture.layoutNames.contains("per-expert") {
             return CheckpointError(
                 .usage, tensor: weight.name,
                 message:
-                    "no reader takes experts that are stacked in one tensor in \(format): leave out --layout, so that "
+                    "no reader takes experts that are stacked in one tensor in \(format): leave out `layout`, so that "
                     + "they stand one by one")
         }
-        let alone = architecture.stackedCodes == nil ? "" : "--quantise mxfp4, or "
+        let alone = architecture.stackedCodes == nil ? "" : "`quantise` mxfp4, or "
         return CheckpointError(
             .usage, tensor: weight.name,
             message: "the experts of \(family) are stacked in one tensor, which no reader takes in \(format): "
-                + "\(alone)quantise the others alone, with --roles attention for example")
+                + "\(alone)quantise the others alone, with `roles` attention for example")
     }
 }
 

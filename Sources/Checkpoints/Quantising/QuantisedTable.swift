@@ -72,18 +72,18 @@ struct QuantisedTable {
             let isTied = group == .head && description.headName != nil
             throw CheckpointError(
                 .usage, file: description.config.file,
-                message: "--roles \(group.rawValue): this \(description.architecture.modelType) has "
+                message: "`roles` \(group.rawValue): this \(description.architecture.modelType) has "
                     + (isTied ? "no head of its own: it is the embedding" : "none"))
         }
         guard options.groups?.contains(.embedding) == true else { return }
         guard options.format != .fp8Block else {
             throw CheckpointError(
-                .usage, message: "--roles embedding: no reader takes an embedding in fp8-block; choose another format")
+                .usage, message: "`roles` embedding: no reader takes an embedding in fp8-block; choose another format")
         }
         guard table.contains(where: { $0.placements.contains { $0.role.kind == .head } }) else {
             throw CheckpointError(
                 .usage,
-                message: "--roles embedding: it is the head too (tie_word_embeddings), which no reader takes quantised")
+                message: "`roles` embedding: it is the head too (tie_word_embeddings), which no reader takes quantised")
         }
     }
 

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import Checkpoints
-import Planning
+public import MoEToolkit
 import Safetensors
 
 /// A number as people write it: `1e9`, `7B`, `1.5T`, `300M`.
@@ -57,49 +57,15 @@ struct LawArguments: ParsableArguments {
     @Flag(help: "Take E itself where the law has the saturating number of experts.")
     var plainExperts = false
 
-    /// A law, and what is known of it.
-    struct Chosen {
-        let law: ScalingLaw
-        let name: String
-        let source: String
-        let range: LawRange
-        let shape: ModelShape
-        let notes: [String]
+    /// The law and what is known of it.
+    func chosen() throws -> ChosenLaw { try ChosenLaw(selection()) }
 
-        func warnings(_ points: [LawPoint]) -> [String] {
-            range.warnings(points, law: name, variables: law.form.variables)
-        }
-
-        /// The number of experts where none is asked for.
-        var defaultExperts: Double { law.form.fixedExperts ?? 1 }
-    }
-
-    func chosen() throws -> Chosen {
-        if law.hasSuffix(".json") {
-            guard constants == nil, logBase == nil, !plainExperts else {
-                throw usage("--law \(law) has its own constants, base and number of experts")
-            }
-            let file = try LawFile(contentsOf: law)
-            let family = PublishedLaw.all.first { $0.form.name == file.law.form.name }
-            return Chosen(
-                law: file.law, name: law, source: "fitted, \(file.law.form.name)", range: file.range,
-                shape: family?.shape ?? ModelShape(counted: .active), notes: [])
-        }
-        guard let published = PublishedLaw.named(law) else {
-            throw usage(
-                "--law \(law): give \(PublishedLaw.all.map(\.name).joined(separator: ", ")), or a .json file")
-        }
-        if plainExperts, published.form.experts != .saturating {
-            throw usage("--plain-experts: \(law) has no saturating number of experts")
-        }
-        guard let constants else {
-            if logBase != nil || plainExperts {
-                throw usage("--log-base and --plain-experts say how --constants are meant: give those too")
-            }
-            return Chosen(
-                law: try published.law(), name: law, source: published.source, range: published.range,
-                shape: published.shape, notes: published.notes)
-        }
+    func selection() throws -> LawSelection {
+        var selection = LawSelection()
+        selection.law = law
+        selection.base = logBase
+        selection.usesPlainExperts = plainExperts
+        guard let constants else { return selection }
         var values: [String: Double] = [:]
         for part in constants.split(separator: ",") {
             let sides = part.split(separator: "=", omittingEmptySubsequences: false)
@@ -108,11 +74,8 @@ struct LawArguments: ParsableArguments {
             }
             values[String(sides[0])] = value
         }
-        let form = plainExperts ? published.form.withPlainExperts : published.form
-        let law = try ScalingLaw(form, constants: values, base: logBase ?? published.base)
-        return Chosen(
-            law: law, name: self.law, source: published.source + ", constants given", range: published.range,
-            shape: published.shape, notes: published.notes)
+        selection.constants = values
+        return selection
     }
 }
 
@@ -132,16 +95,13 @@ struct ShapeArguments: ParsableArguments {
     @Option(help: "The width over the number of layers.")
     var aspect: Quantity?
 
-    func shape(_ law: LawArguments.Chosen) throws -> ModelShape { try shape(law.shape) }
-
-    func shape(_ base: ModelShape) throws -> ModelShape {
-        var shape = base
-        if let topK { shape.topK = topK.value }
-        if let moeEvery { shape.mixtureEvery = moeEvery.value }
-        if let vocabulary { shape.vocabulary = vocabulary.value }
-        if let aspect { shape.aspect = aspect.value }
-        try shape.check()
-        return shape
+    var options: ShapeOptions {
+        var options = ShapeOptions()
+        options.topK = topK?.value
+        options.mixtureEvery = moeEvery?.value
+        options.vocabulary = vocabulary?.value
+        options.aspect = aspect?.value
+        return options
     }
 }
 
@@ -150,36 +110,4 @@ func warn(_ warnings: [String], notes: [String] = [], _ common: CommonOptions) {
     guard !common.json else { return }
     if !common.quiet { for note in notes { standardError("note: \(note)\n") } }
     for warning in warnings { standardError("warning: \(warning)\n") }
-}
-
-extension LawArguments.Chosen {
-    var json: JSON {
-        var constants = JSONObject()
-        for (name, value) in law.constants { constants[name] = JSON(value) }
-        return .object([
-            "name": .string(name), "source": .string(source), "formula": .string(law.form.formula),
-            "log_base": .string(law.base.rawValue), "constants": .object(constants),
-            "n_counts": .string(law.form.meaningOfSize), "notes": .strings(notes),
-        ])
-    }
-}
-
-extension ModelSizes {
-    var json: JSONObject {
-        [
-            "active_parameters": JSON(active), "total_parameters": JSON(total), "width": JSON(width),
-            "layers": JSON(layers), "training_flops_per_token": JSON(trainingFLOPs),
-            "inference_flops_per_token": JSON(inferenceFLOPs),
-        ]
-    }
-}
-
-extension LawPoint {
-    func json(_ form: LawForm) -> JSONObject {
-        var object = JSONObject()
-        for variable in LawVariable.allCases where form.variables.contains(variable) || variable == .experts {
-            object[variable.rawValue] = JSON(self[variable])
-        }
-        return object
-    }
 }

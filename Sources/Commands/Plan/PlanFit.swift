@@ -1,10 +1,9 @@
 import ArgumentParser
 import Checkpoints
-import Planning
-import Reports
+import MoEToolkit
 import Safetensors
 
-struct PlanFit: ParsableCommand {
+struct PlanFit: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fit", abstract: "Fit a law to measured runs.",
         discussion: """
@@ -74,58 +73,25 @@ struct PlanFit: ParsableCommand {
         }
     }
 
-    func run() throws {
-        // The names of published laws name forms too, where that is what somebody tries first.
-        guard var form = LawForm.all.first(where: { $0.name == law }) ?? PublishedLaw.named(law)?.form else {
-            throw usage("--law \(law): give \(LawForm.all.map(\.name).joined(separator: ", "))")
-        }
-        if plainExperts {
-            guard form.experts == .saturating else {
-                throw usage("--plain-experts: \(law) has no saturating number of experts")
-            }
-            form = form.withPlainExperts
-        }
+    func run() async throws {
+        var options = LawFitOptions()
+        options.law = law
+        options.base = logBase
+        options.usesPlainExperts = plainExperts
+        options.delta = delta
+        options.starts = starts
+        options.resamples = bootstrap
+        options.heldOut = heldOut
+        options.seed = seed
+        _ = try options.form()
         let target = try output.map { try OutputFile($0, .law, overwrite: force) }
         let page = try reporting.file(replaces: force)
-        let measured = try MeasuredRuns(contentsOf: runs, for: form)
-        var fit = LawFit(form)
-        fit.base = logBase
-        fit.delta = delta
-        fit.starts = starts
-        fit.resamples = bootstrap
-        fit.heldOut = heldOut
-        fit.seed = seed
-        let result = try fit.fit(measured)
-        let file = LawFile(law: result.law, range: result.range)
-        try target?.write(Array((JSON.object(file.json).serialized() + "\n").utf8))
-        if let page {
-            var report = Report("\(form.name) fitted to \(measured.runs.count) runs")
-            report.facts =
-                [("law", form.formula)]
-                + result.law.constants.map { ($0.name, numberText($0.value)) }
-                + [("error", "\(percent(result.rootMeanSquare)) of the loss (root mean square of ln L)")]
-            report.figures = PlanFigures.fit(result, measured)
-            report.result = .object(json(file, result, measured))
-            try page.write(report, common)
-        }
+        let fit = try await FittedLaw(runs: runs, options)
+        if let target { try fit.write(to: target) }
+        try page?.write(Report(fit), common)
         try standardOutput(
-            common.json ? JSON.object(json(file, result, measured)).serialized() : text(result, measured),
-            terminator: common.json ? "\n" : "")
-        warn(warnings(result), common)
-    }
-
-    private func warnings(_ result: LawFit.Result) -> [String] {
-        var warnings: [String] = []
-        if !result.isConverged {
-            warnings.append("the search did not converge: the runs may not determine the constants")
-        }
-        let unknown = zip(result.law.constants, result.isIdentified).filter { !$0.1 }.map(\.0.name)
-        if !unknown.isEmpty {
-            warnings.append(
-                "these runs do not determine \(unknown.joined(separator: ", ")): other values fit them as well, and the law "
-                    + "says nothing beyond the runs")
-        }
-        return warnings
+            common.json ? fit.jsonText : text(fit.result, fit.measured), terminator: common.json ? "\n" : "")
+        warn(fit.warnings, common)
     }
 
     private func text(_ result: LawFit.Result, _ measured: MeasuredRuns) -> String {
@@ -166,35 +132,4 @@ struct PlanFit: ParsableCommand {
     }
 
     private func percent(_ value: Double) -> String { "\(fixedText(value * 100, digits: 3)) %" }
-
-    private func json(_ file: LawFile, _ result: LawFit.Result, _ measured: MeasuredRuns) -> JSONObject {
-        var object = file.json
-        if !result.intervals.isEmpty {
-            var intervals = JSONObject()
-            for (index, interval) in result.intervals.enumerated() {
-                intervals[result.law.constants[index].name] =
-                    result.isIdentified[index]
-                    ? .array([JSON(interval.lowerBound), JSON(interval.upperBound)]) : .null
-            }
-            object["intervals"] = .object(intervals)
-        }
-        object["runs"] = JSON(measured.runs.count)
-        object["objective"] = JSON(result.objective)
-        object["rms_log_error"] = JSON(result.rootMeanSquare)
-        object["searches"] = JSON(result.starts)
-        object["agreeing_searches"] = JSON(result.agreeingStarts)
-        object["converged"] = .bool(result.isConverged)
-        object["not_identified"] = .strings(
-            zip(result.law.constants, result.isIdentified).filter { !$0.1 }.map(\.0.name))
-        object["warnings"] = .strings(warnings(result))
-        if let check = result.check {
-            object["held_out"] = .object([
-                "fitted": JSON(check.fitted), "held_out": JSON(check.heldOut),
-                "fitted_rms_log_error": JSON(check.fittedError), "held_out_rms_log_error": JSON(check.heldOutError),
-                "held_out_mean_log_error": JSON(check.heldOutBias),
-            ])
-        }
-        object["residuals"] = .array(result.residuals.map { JSON($0) })
-        return object
-    }
 }

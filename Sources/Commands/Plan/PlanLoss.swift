@@ -1,6 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import Planning
+import MoEToolkit
 import Safetensors
 
 struct PlanLoss: ParsableCommand {
@@ -46,40 +46,23 @@ struct PlanLoss: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        let chosen = try law.chosen()
-        let form = chosen.law.form
-        if form.variables.contains(.tokens), tokens == nil { throw usage("\(form.name) needs -D") }
-        if form.variables.contains(.sunkTokens), sunkTokens == nil {
-            throw usage("\(form.name) needs --sunk-tokens")
-        }
-        let point = LawPoint(
-            parameters: parameters.value, tokens: tokens?.value ?? 1, experts: experts?.value ?? chosen.defaultExperts,
-            granularity: granularity.value, sunkTokens: sunkTokens?.value ?? 1)
-        try point.check(for: form)
-        let loss = chosen.law.loss(point)
-        let warnings = chosen.warnings([point])
+        let result = try LossPrediction(
+            law.chosen(), parameters: parameters.value, tokens: tokens?.value, experts: experts?.value,
+            granularity: granularity.value, sunkTokens: sunkTokens?.value)
         if common.json {
-            var object: JSONObject = ["loss": JSON(loss), "law": chosen.json]
-            let numbers = point.json(form)
-            for key in numbers.keys { object[key] = numbers[key] }
-            if form.experts == .saturating {
-                object["effective_experts"] = JSON(chosen.law.effectiveExperts(point.experts))
-            }
-            object["warnings"] = .strings(warnings)
-            try standardOutput(JSON.object(object).serialized())
+            try standardOutput(result.jsonText)
             return
         }
+        let (chosen, form) = (result.law, result.law.law.form)
         var table = TextTable([.left, .left])
-        table.add("loss", "\(fixedText(loss, digits: 4)) nats per token")
-        if form.experts == .saturating {
-            table.add("Ê", fixedText(chosen.law.effectiveExperts(point.experts), digits: 4))
-        }
+        table.add("loss", "\(fixedText(result.loss, digits: 4)) nats per token")
+        if let experts = result.effectiveExperts { table.add("Ê", fixedText(experts, digits: 4)) }
         table.add("law", "\(chosen.name): \(form.formula)")
         table.add("source", chosen.source)
         table.add("logarithms", "base \(chosen.law.base.rawValue)")
         table.add("N counts", form.meaningOfSize)
         for note in chosen.notes { table.add("note", note) }
         try standardOutput(table.text, terminator: "")
-        warn(warnings, common)
+        warn(result.warnings, common)
     }
 }

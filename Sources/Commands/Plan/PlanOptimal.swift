@@ -1,7 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import Planning
-import Reports
+import MoEToolkit
 import Safetensors
 
 struct PlanOptimal: ParsableCommand {
@@ -29,33 +28,16 @@ struct PlanOptimal: ParsableCommand {
 
     func run() throws {
         let page = try reporting.file()
-        let chosen = try law.chosen()
-        let plan = try budget.plan(chosen, try shape.shape(chosen))
-        let numbers =
-            experts?.values
-            ?? (chosen.law.form.variables.contains(.experts)
-                ? [1, 2, 4, 8, 16, 32] : [chosen.defaultExperts])
-        let candidates = try numbers.map { try plan.optimum(experts: $0) }
-        let lowest = candidates.map(\.loss).min()
-        let warnings = chosen.warnings(candidates.map(\.point))
-        if let page {
-            var report = Report("Plan for \(numberText(plan.flops)) FLOPs")
-            report.facts = PlanFigures.facts(chosen, warnings)
-            report.figures = try PlanFigures.optimal(plan, candidates)
-            try page.write(report, common)
-        }
+        let result = try OptimalModels(law.chosen(), budget.options(shape), experts: experts?.values)
+        try page?.write(Report(result), common)
         if common.json {
-            let models = candidates.map { candidate -> JSON in .object(candidate.json(chosen.law.form)) }
-            try standardOutput(
-                JSON.object([
-                    "law": chosen.json, "flops": JSON(plan.flops), "models": .array(models),
-                    "warnings": .strings(warnings),
-                ]).serialized())
+            try standardOutput(result.jsonText)
             return
         }
+        let lowest = result.candidates.map(\.loss).min()
         var table = TextTable([.right, .right, .right, .right, .right, .right, .right, .left])
         table.add("experts", "N", "active", "total", "tokens", "memory", "loss", "")
-        for candidate in candidates {
+        for candidate in result.candidates {
             table.add(
                 shortText(candidate.point.experts), shortText(candidate.point.parameters),
                 shortText(candidate.sizes.active), shortText(candidate.sizes.total), shortText(candidate.point.tokens),
@@ -64,7 +46,7 @@ struct PlanOptimal: ParsableCommand {
                 candidate.isLimitedByMemory ? "memory" : "")
         }
         try standardOutput(table.text, terminator: "")
-        warn(warnings, notes: chosen.notes, common)
+        warn(result.warnings, notes: result.law.notes, common)
     }
 }
 
@@ -91,38 +73,15 @@ struct BudgetArguments: ParsableArguments {
     @Option(help: "Tokens that the dense model saw before it was upcycled.")
     var sunkTokens: Quantity?
 
-    func plan(_ law: LawArguments.Chosen, _ shape: ModelShape) throws -> BudgetPlan {
-        let checks = [
-            ("--context", context.value, 0.0), ("--inference-tokens", inferenceTokens.value, 0),
-            ("--bytes-per-parameter", bytesPerParameter.value, 0.1), ("--granularity", granularity.value, 1),
-        ]
-        for (name, value, least) in checks where !(value >= least && value <= 1e30) {
-            throw usage("\(name) \(numberText(value)): a number from \(numberText(least)) to 1e30 is needed")
-        }
-        if law.law.form.variables.contains(.sunkTokens), sunkTokens == nil {
-            throw usage("\(law.law.form.name) needs --sunk-tokens")
-        }
-        var plan = BudgetPlan(law: law.law, shape: shape, flops: flops.value)
-        plan.memory = memory.map { Double($0.bytes) }
-        plan.context = context.value
-        plan.inferenceTokens = inferenceTokens.value
-        plan.bytesPerParameter = bytesPerParameter.value
-        plan.granularity = granularity.value
-        plan.sunkTokens = sunkTokens?.value ?? 1
-        return plan
-    }
-}
-
-extension BudgetPlan.Candidate {
-    func json(_ form: LawForm) -> JSONObject {
-        var object = point.json(form)
-        object["tokens"] = JSON(point.tokens)
-        object["loss"] = JSON(loss)
-        object["memory_bytes"] = JSON(bytes)
-        object["training_flops"] = JSON(trainingFLOPs)
-        object["limited_by_memory"] = .bool(isLimitedByMemory)
-        let sizes = sizes.json
-        for key in sizes.keys { object[key] = sizes[key] }
-        return object
+    func options(_ shape: ShapeArguments) -> BudgetOptions {
+        var options = BudgetOptions(flops: flops.value)
+        options.memory = memory.map { Double($0.bytes) }
+        options.context = context.value
+        options.inferenceTokens = inferenceTokens.value
+        options.bytesPerParameter = bytesPerParameter.value
+        options.granularity = granularity.value
+        options.sunkTokens = sunkTokens?.value
+        options.shape = shape.options
+        return options
     }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import Planning
-import Reports
+import MoEToolkit
 import Safetensors
 import Transforms
 
@@ -44,21 +43,12 @@ struct PlanUpcycle: ParsableCommand {
     @OptionGroup var reporting: ReplacingReportOptions
     @OptionGroup var common: CommonOptions
 
-    /// One number of experts.
-    private struct Outlook {
-        let experts: Int
-        let forecast: UpcycleForecast
-        let expected: (point: LawPoint, loss: Double)?
-        /// Nil where the devices do not hold it.
-        let estimate: ServingPlan.Estimate?
-        var name: String { "\(experts)x" }
-    }
+    private typealias Outlook = UpcycleOutlooks.Outlook
 
     func run() throws {
         let page = try reporting.file()
         let chosen = try law.chosen()
         let source = try Checkpoint(at: input)
-        let plan = try serving.plan()
         var numbers: [Int] = []
         for value in experts.values {
             guard value == value.rounded(), let number = Int(exactly: value), number >= 1 else {
@@ -66,82 +56,24 @@ struct PlanUpcycle: ParsableCommand {
             }
             if !numbers.contains(number) { numbers.append(number) }
         }
-        let outlooks = try numbers.map { number in
-            let forecast = try UpcycleForecast(
-                source, options: mixture.options(experts: number), context: context.value, tokens: tokens?.value,
-                sunkTokens: sunkTokens?.value)
-            let sizes = forecast.mixture
-            let served = ServedModel(
-                sizes: sizes.model(), bytesPerParameter: sizes.bytes / max(sizes.total, 1),
-                promptTokens: serving.promptTokens.value, outputTokens: serving.outputTokens.value)
-            return Outlook(
-                experts: number, forecast: forecast, expected: try expectation(forecast, number, chosen),
-                estimate: plan.cheapest(served))
-        }
-        guard let first = outlooks.first else { throw usage("--experts: give a number") }
-        let warnings = chosen.warnings(outlooks.compactMap { $0.expected?.point }) + liewWarnings(outlooks)
-        let documents = outlooks.map { json($0, plan, chosen) }
-        var document: JSONObject =
-            outlooks.count == 1 ? documents[0] : ["models": .array(documents.map { .object($0) })]
-        document["warnings"] = .strings(warnings)
-        if let page {
-            let text = outlooks.map { String($0.experts) }.joined(separator: ", ")
-            var report = Report("Upcycling \(shortNames([input])[0]) to \(text) experts")
-            report.facts = outlooks.map {
-                ("memory to train the routers of \($0.name)", bytesText($0.forecast.routerTrainingBytes))
-            }
-            report.facts += warnings.map { ("note", $0) }
-            report.figures = try PlanFigures.upcycling(
-                outlooks.map { ($0.name, $0.forecast) })
-            report.result = .object(document)
-            try page.write(report, common)
-        }
+        let result = try UpcycleOutlooks(
+            source, experts: numbers, mixture.options(experts: numbers.first ?? 1), tokens: tokens?.value,
+            sunkTokens: sunkTokens?.value, context: context.value, law: chosen, serving: serving.options)
+        try page?.write(Report(result, of: input), common)
         if common.json {
-            try standardOutput(JSON.object(document).serialized())
+            try standardOutput(result.jsonText)
             return
         }
-        var text = table(outlooks, plan, chosen).text
-        if outlooks.count == 1, let expected = first.expected {
-            text += "\n" + outlook(first.forecast, chosen, expected).text
+        var text = table(result.outlooks, result.plan, chosen).text
+        if let only = result.outlooks.first, result.outlooks.count == 1, let expected = only.expected {
+            text += "\n" + outlook(only.forecast, chosen, expected).text
         }
         try standardOutput(text, terminator: "")
-        warn(warnings, common)
-    }
-
-    /// The loss of such a mixture from scratch, by the law that was chosen.
-    private func expectation(
-        _ forecast: UpcycleForecast, _ experts: Int, _ chosen: LawArguments.Chosen
-    ) throws -> (point: LawPoint, loss: Double)? {
-        guard let tokens = forecast.tokens else { return nil }
-        var point = LawPoint(
-            parameters: forecast.mixture.parameters(counted: chosen.shape, dense: forecast.dense), tokens: tokens,
-            experts: Double(experts), granularity: Double(mixture.granularity))
-        if chosen.law.form.variables.contains(.sunkTokens) {
-            guard let sunk = forecast.sunkTokens else {
-                throw usage("\(chosen.name) needs --sunk-tokens")
-            }
-            point.sunkTokens = sunk
-        }
-        try point.check(for: chosen.law.form)
-        return (point, chosen.law.loss(point))
-    }
-
-    private func liewWarnings(_ outlooks: [Outlook]) -> [String] {
-        guard let law = PublishedLaw.named("liew-upcycled") else { return [] }
-        var result: [String] = []
-        for outlook in outlooks {
-            guard let comparison = outlook.forecast.comparison else { continue }
-            let warnings = law.warnings(
-                LawPoint(
-                    parameters: comparison.parameters, tokens: comparison.tokens, experts: Double(outlook.experts),
-                    sunkTokens: comparison.sunkTokens))
-            for warning in warnings where !result.contains(warning) { result.append(warning) }
-        }
-        return result
+        warn(result.warnings, common)
     }
 
     /// A column for the dense model and one for each number of experts.
-    private func table(_ outlooks: [Outlook], _ plan: ServingPlan, _ chosen: LawArguments.Chosen) -> TextTable {
+    private func table(_ outlooks: [Outlook], _ plan: ServingPlan, _ chosen: ChosenLaw) -> TextTable {
         var table = TextTable([.left, .right] + outlooks.map { _ in TextTable.Alignment.right })
         guard let dense = outlooks.first?.forecast.dense else { return table }
         let context = outlooks[0].forecast.context
@@ -188,7 +120,7 @@ struct PlanUpcycle: ParsableCommand {
 
     /// What is to be expected of training.
     private func outlook(
-        _ forecast: UpcycleForecast, _ chosen: LawArguments.Chosen, _ expected: (point: LawPoint, loss: Double)
+        _ forecast: UpcycleForecast, _ chosen: ChosenLaw, _ expected: (point: LawPoint, loss: Double)
     ) -> TextTable {
         var outlook = TextTable([.left, .left])
         if let flops = forecast.trainingFLOPs {
@@ -217,54 +149,5 @@ struct PlanUpcycle: ParsableCommand {
             outlook.add("upcycling", "give --sunk-tokens, what the dense model was trained on, to compare")
         }
         return outlook
-    }
-
-    private func json(_ outlook: Outlook, _ plan: ServingPlan, _ chosen: LawArguments.Chosen) -> JSONObject {
-        let forecast = outlook.forecast
-        func json(_ sizes: CheckpointSizes) -> JSON {
-            .object([
-                "total_parameters": JSON(sizes.total), "active_parameters": JSON(sizes.active),
-                "bytes": JSON(sizes.bytes), "router_parameters": JSON(sizes.routers),
-                "key_value_elements_per_token": JSON(sizes.keyValueElements),
-                "state_elements": JSON(sizes.stateElements),
-                "flops_per_token": JSON(sizes.forwardFLOPs(context: forecast.context)),
-                "training_flops_per_token": JSON(sizes.trainingFLOPs(context: forecast.context)),
-            ])
-        }
-        var object: JSONObject = [
-            "experts": JSON(outlook.experts), "family": .string(forecast.family), "dense": json(forecast.dense),
-            "mixture": json(forecast.mixture),
-            "context": JSON(forecast.context), "full_training_bytes": JSON(forecast.fullTrainingBytes),
-            "router_training_bytes": JSON(forecast.routerTrainingBytes),
-        ]
-        object["serving"] =
-            outlook.estimate.map { estimate -> JSON in
-                var cost = estimate.json
-                cost["hardware"] = .string(plan.hardware.name)
-                return .object(cost)
-            } ?? .null
-        if let expected = outlook.expected {
-            object["law"] = chosen.json
-            object["tokens"] = JSON(expected.point.tokens)
-            object["expected_loss_from_scratch"] = JSON(expected.loss)
-            object["training_flops"] = forecast.trainingFLOPs.map { JSON($0) } ?? .null
-        }
-        if let comparison = forecast.comparison {
-            object["liew"] = .object([
-                "upcycled_loss": JSON(comparison.upcycledLoss), "scratch_loss": JSON(comparison.scratchLoss),
-                "continued_dense_loss": forecast.continuedDenseLoss.map { JSON($0) } ?? .null,
-                "share_for_upcycling": JSON(comparison.shareForUpcycling),
-                "verdict": .string(comparison.verdict.rawValue),
-                "crossover_tokens": comparison.crossover.map {
-                    .array([JSON($0.lowerBound), JSON($0.upperBound)])
-                } ?? .null,
-            ])
-        }
-        if let share = forecast.shareOfSunkFLOPs {
-            object["flops_over_dense"] = JSON(share)
-            object["komatsuzaki"] = forecast.komatsuzaki.map { .string($0.rawValue) } ?? .null
-            object["skywork"] = forecast.skywork.map { .string($0.rawValue) } ?? .null
-        }
-        return object
     }
 }

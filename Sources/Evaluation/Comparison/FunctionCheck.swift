@@ -78,7 +78,7 @@ package struct FunctionCheck: Sendable {
     /// Refuses what the check has no memory for, before anything is made.
     ///
     /// - Throws: `.usage`, naming the least it takes; `.incompatible` for a model that is not computed.
-    package func checkMemory(_ made: Checkpoint) throws { _ = try planner(made).plan(advice: "leave out --verify") }
+    package func checkMemory(_ made: Checkpoint) throws { _ = try planner(made).plan(advice: "leave out `verify`") }
 
     private func planner(_ made: Checkpoint) throws -> MemoryPlanner {
         var planner = MemoryPlanner(

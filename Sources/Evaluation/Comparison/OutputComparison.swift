@@ -2,16 +2,16 @@ import Checkpoints
 import Glibc
 package import Models
 package import Numerics
-package import Safetensors
+public import Safetensors
 
 /// How far what two models say of the same tokens is apart: proof that one computes the other's function.
-package struct OutputComparison: Sendable {
+public struct OutputComparison: JSONResult {
     /// Tokens whose logits were compared.
-    package private(set) var tokens = 0
+    public private(set) var tokens = 0
     /// The largest difference of two logits; infinite where one of them is no number.
-    package private(set) var maximumDifference = 0.0
+    public private(set) var maximumDifference = 0.0
     /// Tokens for which both models have the same likeliest token.
-    package private(set) var agreeing = 0
+    public private(set) var agreeing = 0
 
     private var absoluteSum = 0.0
     private var squaredSum = 0.0
@@ -24,19 +24,19 @@ package struct OutputComparison: Sendable {
     package init() {}
 
     /// The mean difference of two logits.
-    package var meanDifference: Double { absoluteSum / Double(max(logitCount, 1)) }
+    public var meanDifference: Double { absoluteSum / Double(max(logitCount, 1)) }
     /// The mean of KL(A‖B), in nats a token.
-    package var meanDivergence: Double { divergenceSum / Double(max(tokens, 1)) }
+    public var meanDivergence: Double { divergenceSum / Double(max(tokens, 1)) }
     /// The share of tokens for which both models have the same likeliest token.
-    package var agreement: Double { tokens > 0 ? Double(agreeing) / Double(tokens) : 1 }
+    public var agreement: Double { tokens > 0 ? Double(agreeing) / Double(tokens) : 1 }
     /// The root mean square of the differences over the spread of A's logits, the root mean square about each token's
     /// mean: it depends neither on the vocabulary nor on the size of the logits.
-    package var relativeDifference: Double {
+    public var relativeDifference: Double {
         relative((squaredSum / Double(max(logitCount, 1))).squareRoot())
     }
     /// The same of the token in the middle, when tokens are ordered by theirs: some tokens whose routers chose another
     /// expert, because two of them were nearly the same to it, do not decide it.
-    package var medianRelativeDifference: Double {
+    public var medianRelativeDifference: Double {
         let sorted = tokenDifferences.sorted()
         return sorted.isEmpty ? 0 : relative(Double(sorted[sorted.count / 2]))
     }
@@ -118,7 +118,7 @@ package struct OutputComparison: Sendable {
     }
 
     /// The comparison as a JSON document; what is not finite is null.
-    package var json: JSONObject {
+    public var json: JSONObject {
         func number(_ value: Double) -> JSON { value.isFinite ? JSON(value) : .null }
         return [
             "tokens": JSON(tokens), "maximum_difference": number(maximumDifference),

@@ -7,7 +7,7 @@ import Safetensors
 ///
 /// The family's factor on gates stays, shared experts stay, and what the routers' logits say stays; only what is made of
 /// them changes.
-package enum GatingChoice: Sendable, Hashable {
+public enum GatingChoice: Sendable, Hashable {
     /// The checkpoint's own.
     case tokenChoice
     /// Normal noise of this deviation on the logits that experts are selected by.
@@ -32,7 +32,7 @@ package enum GatingChoice: Sendable, Hashable {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         let number = parts.count > 1 ? Double(parts[1]) : nil
         func failure(_ expected: String) -> CheckpointError {
-            CheckpointError(.usage, message: "--gating \(escaped(text)): give \(expected)")
+            CheckpointError(.usage, message: "`gating` \(escaped(text)): give \(expected)")
         }
         switch (parts[0], parts.count) {
         case ("token-choice", 1): self = .tokenChoice
@@ -77,8 +77,31 @@ package enum GatingChoice: Sendable, Hashable {
         }
     }
 
+    /// What it is called, without its number.
+    package var name: String {
+        switch self {
+        case .tokenChoice: "token-choice"
+        case .noisyTopK: "noisy-top-k"
+        case .dense: "dense"
+        case .expertChoice: "expert-choice"
+        case .hash: "hash"
+        case .domain: "domain"
+        case .domainPosterior: "domain:posterior"
+        case .smear: "smear"
+        case .lory: "lory"
+        }
+    }
+
+    /// Whether no token goes to an expert of its own.
+    var averagesExperts: Bool {
+        switch self {
+        case .domainPosterior, .smear, .lory: true
+        case .tokenChoice, .noisyTopK, .dense, .expertChoice, .hash, .domain: false
+        }
+    }
+
     /// What it does, and where it sees more than a language model may.
-    package var remark: String {
+    public var remark: String {
         switch self {
         case .tokenChoice: "the checkpoint's own routing"
         case .noisyTopK(let deviation):
@@ -114,7 +137,7 @@ package enum GatingChoice: Sendable, Hashable {
                 throw CheckpointError(
                     .incompatible,
                     message:
-                        "--gating noisy-top-k: a sparse mixer's gates and selection are one, and cannot be told apart")
+                        "`gating` noisy-top-k: a sparse mixer's gates and selection are one, and cannot be told apart")
             }
             return NoisyTopKGating(deviation: Float(deviation), seed: seed)
         case .dense: return DenseGating(distribution: distribution, scale: scale)

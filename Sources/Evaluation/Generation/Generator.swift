@@ -9,18 +9,19 @@ import Safetensors
 /// let generator = Generator(decoder, sampling: Sampling())
 /// try generator.continue(prompt, atMost: 100) { token in print(token.id); return true }
 /// ```
-package struct Generator {
+public struct Generator {
     /// A token of the continuation.
-    package struct Token: Sendable, Hashable {
-        package let id: Int32
+    public struct Token: Sendable, Hashable {
+        /// The token's id in the model's vocabulary.
+        public let id: Int32
         /// The log of the model's probability for it, whatever it was drawn from, in nats.
-        package let logProbability: Double
+        public let logProbability: Double
         /// Whether it ends the text, rather than being part of it.
-        package let isEnd: Bool
+        public let isEnd: Bool
     }
 
     /// Why a continuation is over.
-    package enum Finish: String, Sendable {
+    public enum Finish: String, Sendable {
         /// A token that ends the text.
         case end
         /// As many tokens as were asked for.

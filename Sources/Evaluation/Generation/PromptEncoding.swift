@@ -18,7 +18,7 @@ package struct PromptEncoding: Sendable {
                 .incompatible,
                 message:
                     "there is no tokenizer.json beside the model: transformers' save_pretrained of a fast tokenizer "
-                    + "writes one; --tokenizer bytes takes bytes for tokens")
+                    + "writes one; `tokenizer` bytes takes bytes for tokens")
         }
     }
 

@@ -5,17 +5,18 @@ import Numerics
 ///
 /// As in transformers: the logits are divided by the temperature, then all but the `topK` largest are left out, then all
 /// but the fewest of the likeliest that have at least `topP` of the probability, and one of the rest is drawn.
-package struct Sampling: Sendable, Hashable {
-    /// 0 takes the likeliest token, the first of equal ones.
-    package var temperature = 0.8
-    /// 1 keeps all.
-    package var topP = 1.0
+public struct Sampling: Sendable, Hashable {
+    /// What the logits are divided by, from 0 up; 0 takes the likeliest token, the first of equal ones.
+    public var temperature = 0.8
+    /// The share of the probability that is kept, above 0; 1 keeps all.
+    public var topP = 1.0
     /// Tokens that are drawn from; nil for all.
-    package var topK: Int?
+    public var topK: Int?
     /// The draw for the n-th token depends on this and n alone.
-    package var seed: UInt64 = 0
+    public var seed: UInt64 = 0
 
-    package init() {}
+    /// The defaults: a temperature of 0.8, nothing left out.
+    public init() {}
 
     /// The token that follows.
     ///

@@ -50,7 +50,7 @@ package struct RouterRowMeasurement {
             throw CheckpointError(
                 .usage,
                 message:
-                    "--router \(measurement.name): measured rows are for the routers of a new mixture; with --into give "
+                    "`router` \(measurement.name): measured rows are for the routers of a new mixture; with `into` give "
                     + "random[:std], zero or file:ROUTER.safetensors")
         }
         var provisional = recipe
@@ -88,7 +88,7 @@ package struct RouterRowMeasurement {
         }
         for (index, prompt) in prompts.enumerated() where prompt.positive.isEmpty {
             throw CheckpointError(
-                .usage, message: "--router \(measurement.name): expert \(index) has no positive_prompts")
+                .usage, message: "`router` \(measurement.name): expert \(index) has no positive_prompts")
         }
     }
 
@@ -183,7 +183,7 @@ package struct RouterRowMeasurement {
     }
 
     private func domainExperts(_ merged: Checkpoint, _ name: String) -> DomainExperts {
-        DomainExperts(merged, for: "--router \(name)", isInOrder: recipe.takesDomainsInOrder)
+        DomainExperts(merged, for: "`router` \(name)", isInOrder: recipe.takesDomainsInOrder)
     }
 
     private func centroidRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
@@ -211,7 +211,7 @@ package struct RouterRowMeasurement {
             try progress("clusters of layer \(layer)")
             guard rows.count >= experts else {
                 throw CheckpointError(
-                    .usage, message: "--router centroids: \(experts) clusters need more text than \(rows.count) tokens")
+                    .usage, message: "`router` centroids: \(experts) clusters need more text than \(rows.count) tokens")
             }
             let (centres, members) = RouterValues.balancedCentres(
                 rows.map { $0.map(Double.init) }, count: experts)

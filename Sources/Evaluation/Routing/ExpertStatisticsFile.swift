@@ -1,6 +1,6 @@
-package import Checkpoints
+public import Checkpoints
 package import Safetensors
-package import Transforms
+public import Transforms
 
 /// The file that `evaluate --stats` writes and `prune`, `densify` and `merge` read: what a pass over text found out about
 /// experts.
@@ -27,18 +27,21 @@ package import Transforms
 /// in the checkpoint (one tensor an expert) and of its shape: the mean over windows of the squared gradient of the log
 /// likelihood. The file's metadata name the `domains` and `expert_names` (JSON arrays), `experts`, `top_k`, `layers` and
 /// the `length` of the windows: what experts do depends on how much text a token sees.
-package struct ExpertStatisticsFile: Sendable {
-    package let path: String
+public struct ExpertStatisticsFile: Sendable {
+    /// Where it was read from; "the statistics" where it was just measured.
+    public let path: String
     /// The domains that the text was of.
-    package let domains: [String]
-    package let experts: Int
-    package let topK: Int
+    public let domains: [String]
+    /// Experts of a layer.
+    public let experts: Int
+    /// Experts that a token is routed to.
+    public let topK: Int
     /// Tokens of the windows that were read; nil where the file does not say.
-    package let length: Int?
+    public let length: Int?
     /// Layers of the model, mixtures or not.
-    package let layerCount: Int
+    public let layerCount: Int
     /// The numbers of the mixture layers.
-    package let layers: [Int]
+    public let layers: [Int]
 
     /// Where the tensors are.
     private enum Storage: Sendable {
@@ -47,8 +50,10 @@ package struct ExpertStatisticsFile: Sendable {
     }
     private let storage: Storage
 
+    /// Reads a file; its tensors are read when they are asked for.
+    ///
     /// - Throws: `SafetensorsError` where it is not such a file.
-    package init(path: String) throws {
+    public init(path: String) throws {
         let file = try SafetensorsFile(path: path)
         let metadata = Dictionary(
             file.header.metadata.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
@@ -70,7 +75,7 @@ package struct ExpertStatisticsFile: Sendable {
         else {
             throw SafetensorsError(
                 .malformed, file: path,
-                message: "expected a file of statistics, as `moe-tool evaluate MODEL --data ... --stats FILE` writes it"
+                message: "expected a file of statistics, as an evaluation with `statistics` writes it"
             )
         }
         self.domains = domains
@@ -88,7 +93,7 @@ package struct ExpertStatisticsFile: Sendable {
     /// What prune ranks experts by, by layer.
     ///
     /// - Throws: `SafetensorsError` for a tensor that is missing or of another shape.
-    package func expertStatistics() throws -> [Int: ExpertStatistics] {
+    public func expertStatistics() throws -> [Int: ExpertStatistics] {
         try byLayer { layer in
             ExpertStatistics(
                 frequency: try values("frequency", layer, [experts]),
@@ -98,11 +103,11 @@ package struct ExpertStatisticsFile: Sendable {
     }
 
     /// How often each expert is used, by layer: `DensifyOptions.usage`.
-    package func usage() throws -> [Int: [Double]] { try byLayer { try values("frequency", $0, [experts]) } }
+    public func usage() throws -> [Int: [Double]] { try byLayer { try values("frequency", $0, [experts]) } }
 
     /// The mean sum of a token's gates for each layer of the model: `DensifyOptions.gateMass`. A dense layer's is 1. Empty
     /// where all are 1 but for rounding: a factor of 0.9999999 would make copies of what are averages of copies.
-    package func gateSums() throws -> [Double] {
+    public func gateSums() throws -> [Double] {
         let known = try byLayer { try values("gate_sum", $0, [])[0] }
         if known.values.allSatisfy({ abs($0 - 1) < 1e-5 }) { return [] }
         return (0..<layerCount).map { known[$0] ?? 1 }
@@ -110,24 +115,24 @@ package struct ExpertStatisticsFile: Sendable {
 
     /// The mean of the shared expert's gate for each layer of the model: `DensifyOptions.sharedGate`; empty where it has
     /// none.
-    package func sharedGates() throws -> [Double] {
+    public func sharedGates() throws -> [Double] {
         guard let first = layers.first, info("layers.\(first).shared_gate") != nil else { return [] }
         let known = try byLayer { try values("shared_gate", $0, [])[0] }
         return (0..<layerCount).map { known[$0] ?? 1 }
     }
 
     /// The mean of each expert's output over its tokens, `[E][H]`, by layer: HC-SMoE's features.
-    package func meanOutputs() throws -> [Int: [[Double]]] {
+    public func meanOutputs() throws -> [Int: [[Double]]] {
         try byLayer { try rows("mean_output", $0, count: experts) }
     }
 
     /// The mean of what the router sees, `[D][H]`, by layer: `RouterValues.domain`'s means.
-    package func meanInputs() throws -> [Int: [[Double]]] {
+    public func meanInputs() throws -> [Int: [[Double]]] {
         try byLayer { try rows("mean_input", $0, count: domains.count) }
     }
 
     /// The cosines between experts' logits over all tokens, `[E][E]`, by layer: M-SMoE's similarity.
-    package func similarity() throws -> [Int: [[Double]]] {
+    public func similarity() throws -> [Int: [[Double]]] {
         try byLayer { layer in
             let gram = try values("logit_gram", layer, [experts, experts])
             return (0..<experts).map { i in
@@ -136,6 +141,23 @@ package struct ExpertStatisticsFile: Sendable {
                     return norm > 0 ? gram[i * experts + j] / norm : 0
                 }
             }
+        }
+    }
+
+    /// Writes them where `init(path:)` can read them.
+    ///
+    /// - Parameter overwrite: replace a file of statistics that is there.
+    /// - Throws: `CheckpointError` and `SafetensorsError` for a place that cannot be written to.
+    public func write(to path: String, overwrite: Bool = false) throws {
+        try write(to: OutputFile(path, .expertStatistics, overwrite: overwrite))
+    }
+
+    package func write(to output: OutputFile) throws {
+        switch storage {
+        case .memory(let tensors): try output.write(tensors)
+        case .file(let file):
+            throw CheckpointError(
+                .usage, file: output.path, message: "the statistics are in \(escaped(file.path)): copy that file")
         }
     }
 
@@ -156,7 +178,7 @@ package struct ExpertStatisticsFile: Sendable {
     /// Refuses statistics of another model.
     ///
     /// - Throws: `.incompatible` where layers, experts or top-k are not the checkpoint's.
-    package func check(_ checkpoint: Checkpoint) throws {
+    public func check(_ checkpoint: Checkpoint) throws {
         let description = checkpoint.description
         guard checkpoint.isMixture else {
             throw CheckpointError(

@@ -1,25 +1,26 @@
 import Glibc
 
 /// How evenly and how surely a layer routes, from its sums over some tokens.
-package struct RoutingMeasures: Sendable {
-    package let tokens: Int
+public struct RoutingMeasures: Sendable {
+    /// How many tokens were routed.
+    public let tokens: Int
     /// The share of the tokens that go to each expert; they add up to the experts a token goes to. By domain this is OLMoE's
     /// domain specialisation (Muennighoff et al. 2024, 2409.02060, section 5.3), which chance makes k/E.
-    package let share: [Double]
+    public let share: [Double]
     /// The router's mean probability for each expert.
-    package let meanGate: [Double]
+    public let meanGate: [Double]
     /// The entropy of the mean probabilities, in nats: log E where the experts are used alike.
-    package let entropyOfMeanGate: Double
+    public let entropyOfMeanGate: Double
     /// The mean entropy of a token's probabilities: 0 where the router is sure.
-    package let meanEntropyOfGate: Double
+    public let meanEntropyOfGate: Double
     /// The entropy of the load, each expert's part of all slots.
-    package let entropyOfLoad: Double
+    public let entropyOfLoad: Double
     /// The load's standard deviation over its mean.
-    package let loadVariation: Double
+    public let loadVariation: Double
     /// `(largest load - mean) / mean` (MaxVio, Wang et al. 2024, 2408.15664).
-    package let maxViolation: Double
+    public let maxViolation: Double
     /// Experts whose load is less than `1 / (10 E)`.
-    package let deadExperts: [Int]
+    public let deadExperts: [Int]
 
     package init(_ tally: RoutingTally) {
         let count = Double(tally.routed.count)
@@ -45,10 +46,10 @@ package struct RoutingMeasures: Sendable {
 
 extension RoutingStatistics.Layer {
     /// Over all domains.
-    package var measures: RoutingMeasures { RoutingMeasures(total) }
+    public var measures: RoutingMeasures { RoutingMeasures(total) }
 
     /// Of an expert's tokens, the share that also go to each other one, `N_ij / N_i`; zeros for one without tokens.
-    package var coactivation: [[Double]] {
+    public var coactivation: [[Double]] {
         let experts = domains[0].routed.count
         return (0..<experts).map { i in
             let own = pairs[i * experts + i]

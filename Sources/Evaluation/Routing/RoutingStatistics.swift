@@ -2,19 +2,10 @@ package import Checkpoints
 package import Models
 package import Numerics
 
-/// Watches how a mixture routes the tokens of each domain, layer by layer.
-///
-/// ```swift
-/// let statistics = RoutingStatistics(decoder.configuration, domains: ["law", "code"], measuresOutputs: true, workers)
-/// statistics.domain = 1
-/// _ = try decoder.forward(batch, observer: statistics)
-/// ```
-///
-/// Everything is summed in F64 as it passes: memory is experts times hidden a layer, whatever the number of tokens. A pass
-/// under a gating that averages experts routes nothing, and adds nothing.
-package final class RoutingStatistics: ForwardObserver {
+/// How a mixture routed the tokens of each domain, layer by layer.
+public struct RoutingStatistics: Sendable {
     /// Sums of one mixture layer.
-    package struct Layer: Sendable {
+    public struct Layer: Sendable {
         /// By domain.
         package fileprivate(set) var domains: [RoutingTally]
         /// How many tokens went to both of two experts, `[experts, experts]`; to each, on the diagonal.
@@ -30,18 +21,36 @@ package final class RoutingStatistics: ForwardObserver {
         }
     }
 
-    package let domains: [String]
-    package let experts: Int
+    /// The domains' names.
+    public let domains: [String]
+    /// How many experts a layer has.
+    public let experts: Int
     /// What each expert is called: the model that it came from, or its number.
-    package let labels: [String]
-    package let topK: Int
+    public let labels: [String]
+    /// Experts that a token goes to.
+    public let topK: Int
     /// The factor of the family on gates.
     package let gateScale: Double
     package let measuresOutputs: Bool
+    /// By the number of the layer in the model, counted from 0.
+    public fileprivate(set) var layers: [Int: Layer] = [:]
+}
+
+/// Watches how a mixture routes the tokens of each domain.
+///
+/// ```swift
+/// let observer = RoutingObserver(decoder.configuration, domains: ["law", "code"], measuresOutputs: true, workers)
+/// observer.domain = 1
+/// _ = try decoder.forward(batch, observer: observer)
+/// print(observer.statistics.layers.count)
+/// ```
+///
+/// Everything is summed in F64 as it passes: memory is experts times hidden a layer, whatever the number of tokens. A pass
+/// under a gating that averages experts routes nothing, and adds nothing.
+package final class RoutingObserver: ForwardObserver {
+    package private(set) var statistics: RoutingStatistics
     /// The index of the domain that the next tokens are of.
     package var domain = 0
-    /// By the number of the layer in the model.
-    package private(set) var layers: [Int: Layer] = [:]
 
     private let hidden: Int
     private let distribution: GateDistribution
@@ -58,20 +67,21 @@ package final class RoutingStatistics: ForwardObserver {
         measuresOutputs: Bool = false, _ workers: Workers
     ) {
         guard let mixture = configuration.mixture, !domains.isEmpty else { return nil }
-        self.domains = domains
-        self.measuresOutputs = measuresOutputs
         self.workers = workers
-        experts = mixture.experts
-        self.labels = labels.count == mixture.experts ? labels : (0..<mixture.experts).map(String.init)
-        self.topK = topK ?? mixture.topK
-        // A factor of 0 leaves no gates to speak of.
-        gateScale = mixture.router.scale == 0 ? 1 : Double(mixture.router.scale)
+        statistics = RoutingStatistics(
+            domains: domains, experts: mixture.experts,
+            labels: labels.count == mixture.experts ? labels : (0..<mixture.experts).map(String.init),
+            topK: topK ?? mixture.topK,
+            // A factor of 0 leaves no gates to speak of.
+            gateScale: mixture.router.scale == 0 ? 1 : Double(mixture.router.scale), measuresOutputs: measuresOutputs)
         hidden = configuration.hidden
         distribution = GateDistribution(mixture.router)
     }
 
+    private var experts: Int { statistics.experts }
+
     package func routed(_ record: MixtureRecord) {
-        var layer = layers.removeValue(forKey: record.layer) ?? emptyLayer()
+        var layer = statistics.layers.removeValue(forKey: record.layer) ?? emptyLayer()
         let rows = record.decision.tokens
         let pieces = (rows + Self.tokensPerPiece - 1) / Self.tokensPerPiece
         var partial = [RoutingTally](
@@ -86,14 +96,14 @@ package final class RoutingStatistics: ForwardObserver {
         for piece in partial { layer.domains[domain].add(piece) }
         addPairs(record.decision, to: &layer.pairs)
         layer.outputs?.add(record, workers)
-        layers[record.layer] = layer
+        statistics.layers[record.layer] = layer
     }
 
-    private func emptyLayer() -> Layer {
-        Layer(
-            domains: domains.map { _ in RoutingTally(experts: experts, hidden: hidden) },
+    private func emptyLayer() -> RoutingStatistics.Layer {
+        RoutingStatistics.Layer(
+            domains: statistics.domains.map { _ in RoutingTally(experts: experts, hidden: hidden) },
             pairs: [Int](repeating: 0, count: experts * experts),
-            outputs: measuresOutputs ? OutputTally(experts: experts, hidden: hidden) : nil)
+            outputs: statistics.measuresOutputs ? OutputTally(experts: experts, hidden: hidden) : nil)
     }
 
     private func addPairs(_ decision: RoutingDecision, to pairs: inout [Int]) {

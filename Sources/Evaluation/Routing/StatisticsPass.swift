@@ -24,7 +24,7 @@ package enum StatisticsPass {
         let encoder = try encoder()
         let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first)
         guard
-            let statistics = RoutingStatistics(
+            let observer = RoutingObserver(
                 decoder.configuration, domains: sources.map(\.name), measuresOutputs: true, workers)
         else {
             throw CheckpointError(
@@ -32,13 +32,14 @@ package enum StatisticsPass {
                 message: "a dense model has no experts to measure")
         }
         for (domain, source) in sources.enumerated() {
-            statistics.domain = domain
+            observer.domain = domain
             let reader = try WindowReader(source, length: length, options: options, encoder: encoder)
             while let windows = try reader.next(atMost: max(1, plan.tokens / length)) {
                 try progress(source.name, reader.windowCount * length)
-                _ = try decoder.forward(TokenBatch(ids: windows.ids, length: length), observer: statistics)
+                _ = try decoder.forward(TokenBatch(ids: windows.ids, length: length), observer: observer)
             }
         }
-        return try ExpertStatisticsFile(statistics.file(layerCount: decoder.configuration.layers, length: length))
+        return try ExpertStatisticsFile(
+            observer.statistics.file(layerCount: decoder.configuration.layers, length: length))
     }
 }

@@ -23,7 +23,7 @@ package struct Ensemble {
                 throw CheckpointError(
                     .incompatible,
                     message:
-                        "--ensemble: \(first.scores.model) and \(result.scores.model) have different vocabularies: "
+                        "`ensemble`: \(first.scores.model) and \(result.scores.model) have different vocabularies: "
                         + "what they predict cannot be mixed")
             }
         }

@@ -34,7 +34,7 @@ package struct LossMeasurement {
     ///
     /// - Throws: `.usage`, naming the least it takes; `.incompatible` for a model that is not computed.
     package func checkMemory(_ checkpoint: Checkpoint) throws {
-        _ = try planner(checkpoint).plan(advice: "leave out --data")
+        _ = try planner(checkpoint).plan(advice: "leave out `data`")
     }
 
     private func planner(_ checkpoint: Checkpoint) throws -> MemoryPlanner {
@@ -47,7 +47,7 @@ package struct LossMeasurement {
         _ checkpoint: Checkpoint, isCancelled: @escaping () -> Bool = { false },
         progress: @escaping (EvaluationProgress) -> Void = { _ in }
     ) throws -> ModelScores {
-        let plan = try planner(checkpoint).prepared(advice: "leave out --data")
+        let plan = try planner(checkpoint).prepared(advice: "leave out `data`")
         var evaluator = ModelEvaluator(try Decoder(checkpoint, workers: workers, placement: plan.placements.first))
         evaluator.batchTokens = plan.tokens
         evaluator.isCancelled = isCancelled

@@ -46,9 +46,9 @@ package struct ModelEvaluator {
     /// - Throws: `CheckpointError`: `.incompatible` for a gating that the model or the domains do not fit, `.cancelled`.
     package func evaluate(_ texts: [DomainText], name: String) throws -> Result {
         let scorers = makeScorers(domains: texts.count)
-        let statistics =
+        let observer =
             scorers.isEmpty
-            ? RoutingStatistics(
+            ? RoutingObserver(
                 decoder.configuration, topK: slots, domains: texts.map(\.name),
                 labels: decoder.checkpoint.expertLabels, measuresOutputs: measuresOutputs, decoder.workers) : nil
         let gating = try scorers.isEmpty ? makeGating(gating, domains: texts.map(\.name)) : nil
@@ -57,7 +57,7 @@ package struct ModelEvaluator {
         let total = texts.reduce(0) { $0 + $1.tokens }
         var before = 0
         for (domain, text) in texts.enumerated() {
-            statistics?.domain = domain
+            observer?.domain = domain
             var score = DomainScore(text.name)
             var all: [Float] = []
             try text.forEachPart(of: batchTokens / text.length) { part in
@@ -67,13 +67,13 @@ package struct ModelEvaluator {
                     batch: part.batch, domain: domain, firstToken: part.first * text.length)
                 func pass(_ index: Int, _ gating: (any BatchGating)?) throws -> [Float] {
                     gating?.begins(context)
-                    let observer = PassObserver(statistics) { layer in
+                    let follower = PassObserver(observer) { layer in
                         try checkCancelled()
                         let share = Double(index) + Double(layer) / Double(decoder.configuration.layers)
                         let done = before + Int(Double(part.batch.ids.count) * share / Double(passes))
                         progress(EvaluationProgress(stage: text.name, done: done, total: total))
                     }
-                    let states = try decoder.forward(part.batch, observer: observer, gating: gating)
+                    let states = try decoder.forward(part.batch, observer: follower, gating: gating)
                     return try decoder.losses(states, part.batch)
                 }
                 let losses =
@@ -94,7 +94,7 @@ package struct ModelEvaluator {
         }
         try checkCancelled()
         progress(EvaluationProgress(stage: texts.last?.name ?? "", done: total, total: total))
-        let routing = statistics.flatMap { $0.layers.isEmpty ? nil : $0 }
+        let routing = observer.flatMap { $0.statistics.layers.isEmpty ? nil : $0.statistics }
         return Result(scores: ModelScores(model: name, domains: scores), routing: routing, losses: kept)
     }
 
@@ -111,7 +111,7 @@ package struct ModelEvaluator {
         guard let choice, let mixture = decoder.configuration.mixture else { return nil }
         let own =
             choice == .domain
-            ? try DomainExperts(decoder.checkpoint, for: "--gating domain", isInOrder: takesDomainsInOrder)
+            ? try DomainExperts(decoder.checkpoint, for: "`gating` domain", isInOrder: takesDomainsInOrder)
                 .experts(of: domains, needsAll: false) : []
         return try choice.gating(mixture, topK: decoder.topK, domainExperts: own, seed: seed)
     }

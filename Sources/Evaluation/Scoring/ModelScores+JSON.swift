@@ -1,8 +1,8 @@
-package import Safetensors
+public import Safetensors
 
-extension ModelScores {
+extension ModelScores: JSONResult {
     /// `{"model", "domains": {NAME: {...}}, "mean": {...}}`.
-    package var json: JSONObject {
+    public var json: JSONObject {
         var byDomain = JSONObject()
         for domain in domains {
             byDomain[domain.name] = Self.json(

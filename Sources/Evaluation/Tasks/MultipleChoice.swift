@@ -2,7 +2,7 @@ import Checkpoints
 import Glibc
 package import Models
 import Numerics
-package import Safetensors
+public import Safetensors
 import Tokenizers
 
 /// Questions with a choice of answers, scored by what a model makes of each answer, as EleutherAI's lm-evaluation-harness
@@ -188,14 +188,15 @@ package struct MultipleChoice {
 }
 
 /// What share of questions a model answers.
-package struct MultipleChoiceResult: Sendable {
-    package let questions: Int
+public struct MultipleChoiceResult: JSONResult {
+    /// How many questions there are.
+    public let questions: Int
     /// The answer has the highest score.
-    package let accuracy: Double
+    public let accuracy: Double
     /// The answer has the highest score over its characters.
-    package let normalizedAccuracy: Double
+    public let normalizedAccuracy: Double
     /// The answer has the highest score over its bytes.
-    package let byteAccuracy: Double
+    public let byteAccuracy: Double
 
     package init(_ questions: [MultipleChoice.Question], _ scores: [MultipleChoice.Scores]) {
         var counts = (plain: 0, characters: 0, bytes: 0)
@@ -222,7 +223,7 @@ package struct MultipleChoiceResult: Sendable {
     }
 
     /// The result under the harness' names.
-    package var json: JSONObject {
+    public var json: JSONObject {
         [
             "questions": JSON(questions), "acc": JSON(accuracy), "acc_stderr": JSON(standardError(accuracy)),
             "acc_norm": JSON(normalizedAccuracy), "acc_norm_stderr": JSON(standardError(normalizedAccuracy)),

@@ -96,7 +96,7 @@ package struct BudgetPlan: Sendable {
                 .usage, message: "\(law.form.name) does not know the number of tokens: it cannot divide a budget")
         }
         guard flops.isFinite, flops > 0, flops <= 1e40 else {
-            throw CheckpointError(.usage, message: "--flops \(numberText(flops)): a number above 0 is needed")
+            throw CheckpointError(.usage, message: "`flops` \(numberText(flops)): a number above 0 is needed")
         }
         let least = log(Self.smallest)
         func model(_ logarithm: Double) -> ModelSizes {
@@ -106,7 +106,7 @@ package struct BudgetPlan: Sendable {
             throw CheckpointError(
                 .usage,
                 message: "\(numberText(flops)) FLOPs are less than one token of a model of \(shortText(Self.smallest)) "
-                    + "parameters, inference included: raise --flops")
+                    + "parameters, inference included: raise `flops`")
         }
         var most = last(from: least, to: least + 60) { tokens(model($0)) >= 1 }
         var isLimited = false
@@ -114,7 +114,7 @@ package struct BudgetPlan: Sendable {
             guard memory.isFinite, bytes(model(least)) <= memory else {
                 throw CheckpointError(
                     .usage,
-                    message: "--memory \(bytesText(memory)): a model of \(shortText(Self.smallest)) parameters and "
+                    message: "`memory` \(bytesText(memory)): a model of \(shortText(Self.smallest)) parameters and "
                         + "\(shortText(experts)) experts needs \(bytesText(bytes(model(least))))")
             }
             let fitting = last(from: least, to: most) { bytes(model($0)) <= memory }

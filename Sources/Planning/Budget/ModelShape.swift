@@ -45,8 +45,8 @@ package struct ModelShape: Sendable, Hashable {
     /// - Throws: `CheckpointError.usage` for a shape that no model has.
     package func check() throws {
         let positive = [
-            ("--top-k", topK, 1.0), ("--moe-every", mixtureEvery, 1), ("--vocabulary", vocabulary, 0),
-            ("--aspect", aspect, 1e-3),
+            ("`topK`", topK, 1.0), ("`mixtureEvery`", mixtureEvery, 1), ("`vocabulary`", vocabulary, 0),
+            ("`aspect`", aspect, 1e-3),
         ]
         for (name, value, least) in positive where !(value >= least && value <= 1e9) {
             throw CheckpointError(

@@ -39,9 +39,9 @@ package struct PublishedLaw: Sendable {
         guard let constants else {
             throw CheckpointError(
                 .usage,
-                message: "the paper behind \(name) prints no constants: give --constants "
+                message: "the paper behind \(name) prints no constants: give `constants` "
                     + form.constants.map { "\($0.name)=..." }.joined(separator: ",")
-                    + ", or the file that `plan fit --law \(name) --output` wrote")
+                    + ", or the file that a fit of `law` \(name) wrote")
         }
         return try ScalingLaw(form, constants: constants, base: base)
     }

@@ -6,8 +6,10 @@ import Safetensors
 ///
 /// A sum of powers does not know a base; the factor of a product of two logarithms does. d = 0.01 in base 10 is
 /// d / ln 10 = 0.00434 in base e, and a formula that takes log₁₀ inside and e^ outside is right in neither.
-package enum LogarithmBase: String, Sendable, CaseIterable {
+public enum LogarithmBase: String, Sendable, CaseIterable {
+    /// Base 10.
     case ten = "10"
+    /// Natural logarithms.
     case e
 
     /// The natural logarithm of the base.

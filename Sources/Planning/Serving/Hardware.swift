@@ -45,7 +45,7 @@ package struct Hardware: Sendable, Hashable {
         } else {
             throw CheckpointError(
                 .usage,
-                message: "--hardware \(escaped(name)): give \(Formats.devices.joined(separator: ", ")), or a .json file"
+                message: "`hardware` \(escaped(name)): give \(Formats.devices.joined(separator: ", ")), or a .json file"
             )
         }
     }

@@ -38,7 +38,7 @@ package struct Overtraining: Sendable {
                 .usage,
                 message: "the best model of \(shortText(experts)) experts has \(shortText(candidate.sizes.total)) "
                     + "parameters, and \(serving.largestDeviceCount) of \(serving.hardware.name) do not serve it: "
-                    + "raise --devices, or lower --flops")
+                    + "raise `devices`, or lower `flops`")
         }
         return choice
     }

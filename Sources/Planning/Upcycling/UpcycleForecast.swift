@@ -23,7 +23,7 @@ package struct UpcycleForecast: Sendable {
     package init(
         _ source: Checkpoint, options: UpcycleOptions, context: Double, tokens: Double? = nil, sunkTokens: Double? = nil
     ) throws {
-        for (name, value) in [("--tokens", tokens), ("--sunk-tokens", sunkTokens), ("--context", context)] {
+        for (name, value) in [("`tokens`", tokens), ("`sunkTokens`", sunkTokens), ("`context`", context)] {
             guard let value else { continue }
             guard value.isFinite, value >= 1, value <= 1e30 else {
                 throw CheckpointError(

@@ -2,21 +2,23 @@ import Checkpoints
 package import Safetensors
 
 /// What a step of a training run measured.
-package struct StepMetrics: Sendable, Equatable {
+public struct StepMetrics: Sendable, Equatable {
     /// Counted from 0.
-    package var step: Int
+    public package(set) var step: Int
     /// The mean cross-entropy, in nats, before the step's update.
-    package var loss: Double
+    public package(set) var loss: Double
     /// The balancing loss without its weight; nil where there is none.
-    package var aux: Double?
+    public package(set) var aux: Double?
     /// The router z-loss without its weight; nil where there are no routers.
-    package var z: Double?
+    public package(set) var z: Double?
     /// The distillation term without its weight; nil where there is no teacher.
-    package var kl: Double?
+    public package(set) var kl: Double?
     /// The L2 norm of all gradients together, before clipping.
-    package var gradientNorm: Double
-    package var learningRate: Double
-    package var tokensPerSecond: Double
+    public package(set) var gradientNorm: Double
+    /// Of this step.
+    public package(set) var learningRate: Double
+    /// Tokens of the step over the seconds that it took.
+    public package(set) var tokensPerSecond: Double
 
     package init(
         step: Int, loss: Double, aux: Double? = nil, z: Double? = nil, kl: Double? = nil, gradientNorm: Double,

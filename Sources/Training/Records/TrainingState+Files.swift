@@ -74,7 +74,7 @@ package struct SavedTrainingState {
         guard let entry = file.header.metadata.first(where: { $0.key == TrainingState.metadataKey }) else {
             throw CheckpointError(
                 .malformed, file: path,
-                message: "expected the state of a training run, and this file holds none: start over with --force")
+                message: "expected the state of a training run, and this file holds none: start over with `overwrite`")
         }
         (state, optimizerSteps) = try TrainingState.parsed(entry.value, file: path)
     }
@@ -112,7 +112,7 @@ package struct SavedTrainingState {
     private func unfit(_ tensor: String, _ what: String) -> CheckpointError {
         CheckpointError(
             .incompatible, file: path, tensor: tensor,
-            message: what + ": it was saved by a run with other parameters; start over with --force")
+            message: what + ": it was saved by a run with other parameters; start over with `overwrite`")
     }
 }
 

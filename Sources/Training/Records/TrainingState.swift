@@ -67,7 +67,7 @@ extension TrainingState {
             throw CheckpointError(
                 .malformed, file: file,
                 message: "its training state is of a format that this version does not know "
-                    + "(\(escaped(object["format"]?.string ?? "none")); it knows \"\(format)\"): start over with --force"
+                    + "(\(escaped(object["format"]?.string ?? "none")); it knows \"\(format)\"): start over with `overwrite`"
             )
         }
         guard let step = object["step"]?.int, step >= 0, let steps = object["optimizer_steps"]?.int, steps >= 0,
@@ -86,7 +86,7 @@ extension TrainingState {
 
     private static func damaged(_ file: String) -> CheckpointError {
         CheckpointError(
-            .malformed, file: file, message: "its training state is damaged: start over with --force")
+            .malformed, file: file, message: "its training state is damaged: start over with `overwrite`")
     }
 
     /// Refuses to resume a run with other options than it was started with.
@@ -103,6 +103,6 @@ extension TrainingState {
         throw CheckpointError(
             .usage, file: file,
             message: "the run that is to be resumed was started with other options: " + parts.joined(separator: "; ")
-                + ". Resume with the same options, or start over with --force")
+                + ". Resume with the same options, or start over with `overwrite`")
     }
 }

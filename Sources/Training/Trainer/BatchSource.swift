@@ -131,5 +131,5 @@ package struct StreamBatches: BatchSource {
 
 private var unfit: CheckpointError {
     CheckpointError(
-        .usage, message: "the saved run had read other data: resume with the same data, or start over with --force")
+        .usage, message: "the saved run had read other data: resume with the same data, or start over with `overwrite`")
 }

@@ -33,11 +33,11 @@ package struct HeldOut {
     }
 
     /// The mean cross-entropy of each domain's predictions, in nats, and how each domain's tokens spread over experts.
-    package func losses(_ decoder: Decoder) throws -> (losses: [TrainingRun.HeldOutLoss], details: JSONObject) {
+    package func losses(_ decoder: Decoder) throws -> (losses: [HeldOutLoss], details: JSONObject) {
         var evaluator = ModelEvaluator(decoder)
         evaluator.batchTokens = tokensAtOnce
         let result = try evaluator.evaluate(texts, name: "")
-        let losses = result.scores.domains.map { TrainingRun.HeldOutLoss(domain: $0.name, loss: $0.loss) }
+        let losses = result.scores.domains.map { HeldOutLoss(domain: $0.name, loss: $0.loss) }
         guard let routing = result.routing else { return (losses, [:]) }
         let layers = routing.layers.sorted { $0.key < $1.key }.map(\.value)
         var shares = JSONObject()

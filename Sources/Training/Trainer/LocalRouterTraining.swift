@@ -8,14 +8,7 @@ package import Numerics
 /// models too large to back-propagate. The experts take part alike while the inputs are made, so that no layer's inputs
 /// depend on a router that is still learning.
 package final class LocalRouterTraining {
-    /// What a router learns.
-    package enum Target: String, Sendable, CaseIterable {
-        /// To send a domain's tokens to its own expert: cross-entropy of the softmax of its logits.
-        case domain
-        /// To choose and weigh experts so that they give what all of them together give: the squared error of the layer's
-        /// output against the mean of all experts' outputs, over the mean square of that.
-        case reconstruction
-    }
+    package typealias Target = LocalRouterTarget
 
     /// The routers' weights by layer, `[experts, hidden]`.
     package private(set) var weights: [Int: Matrix] = [:]
@@ -69,7 +62,7 @@ package final class LocalRouterTraining {
                 guard !known.isEmpty, known.count == part.domains.count else {
                     throw CheckpointError(
                         .usage,
-                        message: "--local domain: a batch is of a domain that has no expert of its own")
+                        message: "`localTraining` domain: a batch is of a domain that has no expert of its own")
                 }
                 own = known.flatMap { [Int](repeating: domainExperts[$0], count: part.batch.length) }
             }
@@ -86,7 +79,7 @@ package final class LocalRouterTraining {
             guard norm.isFinite, loss.isFinite else {
                 throw CheckpointError(
                     .incompatible, tensor: "router of layer \(layer)",
-                    message: "its gradient is not finite at step \(step): lower --lr")
+                    message: "its gradient is not finite at step \(step): lower `learningRate`")
             }
             squares += norm * norm
             let scale = options.clip.map { clippingScale(norm: norm, limit: $0) } ?? 1
@@ -190,4 +183,13 @@ private final class Observer: ForwardObserver {
     init(_ body: @escaping (MixtureRecord) -> Void) { self.body = body }
 
     func routed(_ record: MixtureRecord) { body(record) }
+}
+
+/// What a router that is trained by itself learns.
+public enum LocalRouterTarget: String, Sendable, CaseIterable {
+    /// To send a domain's tokens to its own expert: cross-entropy of the softmax of its logits.
+    case domain
+    /// To choose and weigh experts so that they give what all of them together give: the squared error of the layer's
+    /// output against the mean of all experts' outputs, over the mean square of that.
+    case reconstruction
 }

@@ -40,7 +40,7 @@ package final class MixtureLearner {
         guard !student.isStreamed, !teacher.isStreamed else {
             throw CheckpointError(
                 .usage,
-                message: "--learn-mixture keeps all experts in memory in F32, which is more than --memory: raise it")
+                message: "`learnedShares` keeps all experts in memory in F32, which is more than `memory`: raise it")
         }
         experts = mixture.experts
         layers = teacher.configuration.moeLayers.indices.filter { teacher.configuration.moeLayers[$0] }
@@ -73,13 +73,13 @@ package final class MixtureLearner {
             throw CheckpointError(
                 .incompatible,
                 message:
-                    "--learn-mixture needs a dense family to densify to, and \(student.checkpoint.name) keeps experts")
+                    "`learnedShares` needs a dense family to densify to, and \(student.checkpoint.name) keeps experts")
         }
         for network in parts + [shared].compactMap({ $0 }) {
             guard network.inner == own.inner else {
                 throw CheckpointError(
                     .incompatible,
-                    message: "--learn-mixture averages networks of one width, and layer \(layer) has \(network.inner) "
+                    message: "`learnedShares` averages networks of one width, and layer \(layer) has \(network.inner) "
                         + "and \(own.inner) hidden units")
             }
         }
@@ -146,7 +146,7 @@ package final class MixtureLearner {
         let norm = optimizer.gradientNorm([gradient], student.workers)
         guard loss.isFinite, norm.isFinite else {
             throw CheckpointError(
-                .incompatible, tensor: "alpha", message: "the loss is \(loss) at step \(step): lower --lr")
+                .incompatible, tensor: "alpha", message: "the loss is \(loss) at step \(step): lower `learningRate`")
         }
         let rate = options.schedule.rate(at: step)
         let scale = options.clip.map { clippingScale(norm: norm, limit: $0) } ?? 1

@@ -73,23 +73,24 @@ package final class Trainer {
         let isMixture = student.configuration.mixture != nil
         let name = student.checkpoint.name
         guard !parameters.isEmpty else {
-            throw usage("nothing of \(name) is trained: a dense model has no routers; choose with --train")
+            throw usage("nothing of \(name) is trained: a dense model has no routers; choose with `train`")
         }
         if !isMixture, options.balance.method != .none || options.zLoss > 0 || !options.perturbations.isEmpty {
-            throw usage("\(name) has no routers: --balance, --z-loss and what perturbs routers are for mixtures")
+            throw usage("\(name) has no routers: `balance`, `zLoss` and what perturbs routers are for mixtures")
         }
         if options.balance.method == .lossFree,
             !student.checkpoint.table.keys.contains(where: { $0.kind == .routerCorrectionBias })
         {
             throw usage(
-                "--balance loss-free moves a bias on the scores that \(student.checkpoint.description.architecture.modelType)"
+                "`balance` loss-free moves a bias on the scores that \(student.checkpoint.description.architecture.modelType)"
                     + " does not have: choose switch or hf")
         }
         if options.balance.method == .lossFree, student.isStreamed {
-            throw usage("--balance loss-free moves biases of layers that must stay in memory: raise --memory")
+            throw usage("`balance` loss-free moves biases of layers that must stay in memory: raise `memory`")
         }
         if options.balance.needsNoise, !options.perturbations.learnsNoise {
-            throw usage("--balance importance+load is defined for noisy top-k routers: give --noisy-top-k as well")
+            throw usage(
+                "`balance` importance+load is defined for noisy top-k routers: give `learnsRouterNoise` as well")
         }
         if case .sparseMixer = student.configuration.mixture?.router.score, !options.perturbations.isEmpty {
             throw usage("a sparse mixer's routing cannot be perturbed: leave out noise, jitter and sampling")
@@ -108,7 +109,7 @@ package final class Trainer {
             throw CheckpointError(
                 .incompatible,
                 message:
-                    "--hidden-weight compares streams, and the teacher has \(teacher.configuration.layers) layers of "
+                    "`hiddenWeight` compares streams, and the teacher has \(teacher.configuration.layers) layers of "
                     + "\(teacher.configuration.hidden), the student \(student.configuration.layers) of "
                     + "\(student.configuration.hidden)")
         }
@@ -120,7 +121,7 @@ package final class Trainer {
             guard disagreements.isEmpty else {
                 throw CheckpointError(
                     .incompatible,
-                    message: "--hidden-weight compares streams, and teacher and student scale them differently: "
+                    message: "`hiddenWeight` compares streams, and teacher and student scale them differently: "
                         + disagreements.map(\.description).joined(separator: "; "))
             }
         }
@@ -177,7 +178,7 @@ package final class Trainer {
         throw CheckpointError(
             .incompatible, tensor: culprit,
             message: (norm.isFinite ? "the loss is \(loss)" : "its gradient is not finite")
-                + " at step \(step): lower --lr, or clip with --clip; nothing was changed by this step")
+                + " at step \(step): lower `learningRate`, or clip with `clip`; nothing was changed by this step")
     }
 
     private func add(
@@ -185,7 +186,7 @@ package final class Trainer {
     ) throws {
         if options.balance.needsDomains, Set(part.domains).isEmpty {
             throw CheckpointError(
-                .usage, message: "--balance \(options.balance.method.rawValue) needs the domain of each sequence")
+                .usage, message: "`balance` \(options.balance.method.rawValue) needs the domain of each sequence")
         }
         let tape = try student.forwardKeeping(
             part.batch, checkpoints: options.checkpointsActivations, perturbation: perturbations)

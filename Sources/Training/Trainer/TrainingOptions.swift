@@ -36,7 +36,7 @@ package struct TrainingOptions: Sendable {
 }
 
 /// Which parameters are trained.
-package enum ParameterSelection: Sendable, Hashable {
+public enum ParameterSelection: Sendable, Hashable {
     /// The routers' weights.
     case router
     /// And all norms.
@@ -45,6 +45,7 @@ package enum ParameterSelection: Sendable, Hashable {
     case routerAndAttention
     /// The routed and shared experts.
     case experts
+    /// Everything.
     case all
     /// Roles whose names fit one of the patterns; `*` stands for anything.
     case patterns([String])
@@ -57,8 +58,9 @@ package enum ParameterSelection: Sendable, Hashable {
         }
     }
 
-    /// Reads what `--train` says.
-    package init?(_ text: String) {
+    /// Reads `router`, `router+norms`, `router+attention`, `experts`, `all`, or patterns with commas between them; nil for
+    /// what is none of them.
+    public init?(_ text: String) {
         switch text {
         case "router": self = .router
         case "router+norms": self = .routerAndNorms
@@ -74,7 +76,7 @@ package enum ParameterSelection: Sendable, Hashable {
     }
 
     /// As `init` reads it.
-    package var text: String {
+    public var text: String {
         switch self {
         case .router: "router"
         case .routerAndNorms: "router+norms"

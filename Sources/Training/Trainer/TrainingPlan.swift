@@ -84,7 +84,7 @@ package struct TrainingPlan: Sendable, Hashable {
         }
         var last = try planner(checkpoints: true)
         last.isExact = task.partTokens != nil
-        let advice = task.partTokens == nil ? "lower --length" : "lower --part-tokens"
+        let advice = task.partTokens == nil ? "lower `length`" : "lower `partTokens`"
         let (plan, checkpoints) = try best ?? (last.plan(advice: advice), true)
         let isStreamed = plan.placements[0].weights != .resident
         let kept = try ModelMemory(task.student, .forward(slots: 0)).weights
@@ -94,8 +94,8 @@ package struct TrainingPlan: Sendable, Hashable {
             throw CheckpointError(
                 .usage,
                 message:
-                    "--memory \(memory >> 20)MiB: the trained parameters, their gradients and moments, and writing "
-                    + "the result take \(mebibytes) MiB at least: give --memory \(mebibytes)MiB, or train less with --train"
+                    "`memory` \(memory >> 20)MiB: the trained parameters, their gradients and moments, and writing "
+                    + "the result take \(mebibytes) MiB at least: give `memory` \(mebibytes)MiB, or train less with `train`"
             )
         }
         student = plan.placements[0]

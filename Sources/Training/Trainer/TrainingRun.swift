@@ -3,6 +3,19 @@ package import Models
 import Numerics
 package import Safetensors
 
+/// The mean cross-entropy of a held-out domain's predictions.
+public struct HeldOutLoss: Sendable, Equatable {
+    /// The domain's name.
+    public let domain: String
+    /// Nats a token.
+    public let loss: Double
+
+    package init(domain: String, loss: Double) {
+        self.domain = domain
+        self.loss = loss
+    }
+}
+
 /// A training run from its first step, or the one it was interrupted at, to its last: metrics, held-out evaluations,
 /// saved states, early stopping.
 ///
@@ -25,26 +38,6 @@ package final class TrainingRun {
         package init() {}
     }
 
-    /// A held-out loss in nats.
-    package struct HeldOutLoss: Sendable, Equatable {
-        package let domain: String
-        package let loss: Double
-
-        package init(domain: String, loss: Double) {
-            self.domain = domain
-            self.loss = loss
-        }
-    }
-
-    /// What happens in a run, for whoever shows it.
-    package enum Event {
-        case step(StepMetrics, of: Int)
-        case evaluated(step: Int, [HeldOutLoss])
-        case saved(step: Int, path: String)
-        /// The state before stays; the run goes on.
-        case notSaved(step: Int, any Error)
-    }
-
     /// How a run ended.
     package enum Outcome: Sendable, Equatable {
         case finished
@@ -57,7 +50,7 @@ package final class TrainingRun {
     package let trainer: Trainer
     package let statePath: String
     package let metricsPath: String
-    package var onEvent: (Event) -> Void = { _ in }
+    package var onEvent: (TrainingEvent) -> Void = { _ in }
     package var isCancelled: () -> Bool = { false }
     /// Held-out losses and what else belongs into a line of metrics; nil where nothing is held out.
     package var evaluate: ((Decoder) throws -> (losses: [HeldOutLoss], details: JSONObject))?
@@ -117,7 +110,7 @@ package final class TrainingRun {
                     throw CheckpointError(
                         .usage, file: statePath,
                         message:
-                            "an unfinished run left its state here: continue it with --resume, or start over with --force"
+                            "an unfinished run left its state here: continue it with `resume`, or start over with `overwrite`"
                     )
                 }
                 let path = statePath

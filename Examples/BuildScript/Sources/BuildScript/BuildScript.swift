@@ -1,54 +1,48 @@
 import MoEToolkit
 
-/// Makes checkpoints as steps of a build: `swift run BuildScript OUT DENSE MODEL MODEL MODEL`.
+/// A mixture of experts from a dense model, as steps of a build: `swift run BuildScript OUT DENSE TEXT HELD-OUT`.
 ///
-/// DENSE is upcycled; the models, branches of one dense model, are merged to a mixture; a mixture is made dense again and
-/// another loses two of its experts. Each result is a folder in OUT.
+/// DENSE is upcycled, its routers learn on TEXT, the experts that REAP values least go, and a report says what HELD-OUT text
+/// costs each of them. Each result is a folder in OUT.
 @main
 struct BuildScript {
     static func main() async throws {
         let arguments = CommandLine.arguments
-        guard arguments.count == 6 else {
-            print("usage: BuildScript OUT DENSE MODEL MODEL MODEL")
-            return
-        }
-        let out = arguments[1]
+        guard arguments.count == 5 else { return print("usage: BuildScript OUT DENSE TEXT HELD-OUT") }
+        let (out, text, heldOut) = (arguments[1], "text=\(arguments[3])", "held-out=\(arguments[4])")
         let dense = try Checkpoint(at: arguments[2])
 
-        // Dense to mixture: eight copies cut in two, which compute what the dense model does.
-        var options = UpcycleOptions(experts: 8)
-        options.granularity = 2
-        let (upcycled, preservation) = try dense.upcycled(options)
-        guard preservation.degree == .exact else {
-            print("not the dense function: \(preservation.reason)")
-            return
-        }
-        try await write(upcycled, to: "\(out)/upcycled")
+        // Dense to mixture: copies behind a router, which compute what the dense model does.
+        let (mixture, preservation) = try dense.upcycled(UpcycleOptions(experts: 4))
+        guard preservation.degree == .exact else { return print("not the dense function: \(preservation.reason)") }
+        try await mixture.write(to: "\(out)/mixture")
 
-        // Models to one mixture: an expert each, everything else by TIES relative to the model they branched from.
-        var recipe = MergeOptions()
-        recipe.average = .ties
-        recipe.settings.density = .value(0.2)
-        recipe.topK = 2
-        let merged = try Checkpoint.merging(
-            arguments[3...].map { try Checkpoint(at: $0) }, base: dense, options: recipe)
-        try await write(merged, to: "\(out)/merged")
+        // The routers learn; everything else stays as it is.
+        var settings = TrainingSettings(data: [text])
+        settings.steps = 4
+        settings.batchTokens = 512
+        settings.length = 64
+        var training = TrainingSession(try Checkpoint(at: "\(out)/mixture"), settings, output: "\(out)/tuned")
+        training.event = { event in
+            if case .step(let step, let total) = event { print("step \(step.step + 1) of \(total): loss \(step.loss)") }
+        }
+        let tuned = try Checkpoint(at: try await training.run().output)
+
+        // Half of the experts go, those with the least mean of gate times norm of the output.
+        let statistics = try await tuned.expertStatistics(on: [text], length: 64)
+        let pruned = try tuned.pruned(PruneOptions(size: .experts(2), choice: statistics.choice(by: .reap)))
+        try await pruned.write(to: "\(out)/pruned")
+
+        // What held-out text costs each of them, on one page.
+        var evaluation = EvaluationOptions(data: [heldOut])
+        evaluation.length = 64
+        let result = try await EvaluationSession(evaluation).run([
+            ("dense", dense), ("tuned", tuned), ("pruned", pruned),
+        ])
+        for model in result.models { print("\(model.scores.model): \(model.scores.loss) nats a token") }
+        try Report(result).write(to: "\(out)/report.html")
 
         // Mixture to dense: what was upcycled is the dense model again, byte for byte.
-        let (again, report) = try Checkpoint(at: "\(out)/upcycled").densified(DensifyOptions())
-        print("\(report.width) hidden units from parts of \(report.granularity)")
-        try await write(again, to: "\(out)/dense")
-
-        // Mixture to smaller mixture.
-        let pruned = try Checkpoint(at: "\(out)/merged").pruned(
-            PruneOptions(size: .experts(2), choice: .list([0, 2])))
-        try await write(pruned, to: "\(out)/pruned")
-    }
-
-    private static func write(_ checkpoint: Checkpoint, to path: String) async throws {
-        let written = try await checkpoint.write(to: path)
-        // The safetensors library reads what was written.
-        let weights = try SafetensorsFile(path: "\(written.output)/\(written.files[0])")
-        print("\(path): \(written.bytes) bytes, \(weights.header.tensors.count) tensors in the first file")
+        try await Checkpoint(at: "\(out)/mixture").densified().write(to: "\(out)/dense")
     }
 }

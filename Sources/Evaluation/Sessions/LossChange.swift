@@ -1,0 +1,82 @@
+package import Checkpoints
+package import Safetensors
+import Synchronization
+
+/// The loss on text before a transform and after it: the source is scored first, the result before it is published.
+package final class LossChange: Sendable {
+    private struct State {
+        var measurement: LossMeasurement
+        var after: ModelScores?
+        var warnings: [String] = []
+    }
+    package let before: ModelScores
+    private let state: Mutex<State>
+    /// Told what is measured, and how far it has come.
+    private let progress: @Sendable (_ what: String, EvaluationProgress) -> Void
+
+    /// Scores the source.
+    ///
+    /// - Parameters:
+    ///   - text: how it is read; `tokenLimit` is of each domain.
+    ///   - progress: told what is measured, and how far it has come.
+    /// - Throws: as `EvaluationSession.run(_:)`.
+    package init(
+        _ source: Checkpoint, on data: [String], text: TextOptions, compute: ComputeOptions,
+        progress: @escaping @Sendable (_ what: String, EvaluationProgress) -> Void
+    ) async throws {
+        let measured = try await runningOnThread {
+            let measurement = try LossMeasurement(
+                source, DataSource.parse(data), text.encoder(source), options: text.data, workers: compute.workers(),
+                memory: compute.memory
+            ) { try Interruption.check() }
+            return (
+                measurement, try Self.scores(measurement, source) { progress("the loss before", $0) }
+            )
+        }
+        before = measured.1
+        self.progress = progress
+        state = Mutex(State(measurement: measured.0))
+    }
+
+    private static func scores(
+        _ measurement: LossMeasurement, _ checkpoint: Checkpoint, _ progress: @escaping (EvaluationProgress) -> Void
+    ) throws -> ModelScores {
+        try measurement.scores(checkpoint, isCancelled: { Interruption.isRequested }, progress: progress)
+    }
+
+    /// Refuses what there is no memory for, before anything is made.
+    package func checkMemory(_ made: Checkpoint) throws {
+        try state.withLock { state in
+            // A family that is not computed is said after the writing.
+            do { try state.measurement.checkMemory(made) } catch let error as CheckpointError {
+                if error.code != .incompatible { throw error }
+            }
+        }
+    }
+
+    /// Scores the result.
+    package func run(_ made: Checkpoint) throws {
+        try state.withLock { state in
+            do {
+                state.after = try Self.scores(state.measurement, made) { [progress] in progress("the loss after", $0) }
+            } catch let error as CheckpointError where error.code == .incompatible {
+                state.warnings.append("the loss after it was not measured: \(error)")
+            }
+        }
+    }
+
+    package var after: ModelScores? { state.withLock { $0.after } }
+    package var warnings: [String] { state.withLock { $0.warnings } }
+
+    package var json: JSON {
+        func json(_ scores: ModelScores) -> JSON {
+            var domains = JSONObject()
+            for domain in scores.domains { domains[domain.name] = JSON(domain.loss) }
+            return .object(["loss": JSON(scores.loss), "domains": .object(domains)])
+        }
+        return .object([
+            "before": json(before), "after": after.map(json) ?? .null,
+            "change": after.map { JSON($0.loss - before.loss) } ?? .null, "tokens": JSON(before.tokens),
+        ])
+    }
+}
