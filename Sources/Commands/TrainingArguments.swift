@@ -57,7 +57,7 @@ struct TrainingArguments: ParsableArguments {
 
     @Option(
         name: .customLong("lr"),
-        help: "The highest learning rate; by default 1e-2 for routers alone, and 1e-3 where more is trained.")
+        help: "The highest learning rate; by default 1e-2 for routers and norms, and 1e-3 where more is trained.")
     var learningRate: Double?
 
     @Flag(

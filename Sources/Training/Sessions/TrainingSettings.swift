@@ -54,7 +54,7 @@ public struct TrainingSettings: Sendable, Hashable {
     public var tokens: Int?
     /// Stop after so many minutes of training; nil for not.
     public var minutes: Double?
-    /// The highest learning rate; by default 1e-2 for routers alone, and 1e-3 where more is trained.
+    /// The highest learning rate; by default 1e-2 for routers and norms, and 1e-3 where more is trained.
     public var learningRate: Double?
     /// The learning rate at the end; by default a tenth of the highest.
     public var minimumRate: Double?

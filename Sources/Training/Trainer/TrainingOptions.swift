@@ -53,8 +53,8 @@ public enum ParameterSelection: Sendable, Hashable {
     /// The highest learning rate where nobody says: new routers stand a rate that trained weights do not.
     package var usualRate: Double {
         switch self {
-        case .router: 1e-2
-        case .routerAndNorms, .routerAndAttention, .experts, .all, .patterns: 1e-3
+        case .router, .routerAndNorms: 1e-2
+        case .routerAndAttention, .experts, .all, .patterns: 1e-3
         }
     }
 
