@@ -67,3 +67,13 @@ struct HostileConfigurationTests {
         }
     }
 }
+
+@Suite("Numbers as text")
+struct CanonicalTextTests {
+    @Test("The least whole number has a text like any other")
+    func least() {
+        #expect(canonicalText(Float(-9_223_372_036_854_775_808.0)) == "-9.223372e+18")
+        #expect(canonicalText(Double(Int.min)) == "-9.223372036854776e+18")
+        #expect(canonicalText(-3.0) == "-3")
+    }
+}
