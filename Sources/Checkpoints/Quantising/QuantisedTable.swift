@@ -46,8 +46,8 @@ struct QuantisedTable {
                 throw CheckpointError(
                     .incompatible, tensor: first.name,
                     message:
-                        "it is \(first.shape), which blocks of 128 x 128 do not fill, as of all \(ragged.count) weights "
-                        + "that were asked for: choose fp8-channel")
+                        "it is \(first.shape), and blocks of 128 x 128 fill none of the \(ragged.count) weights that were "
+                        + "asked for: choose fp8-channel")
             }
             let asked = layout.groups.map(\.rawValue).sorted().joined(separator: ", ")
             throw CheckpointError(
