@@ -20,12 +20,11 @@ struct CheckpointReader {
 
     /// The family and the sizes that `config.json` states.
     func describe() throws -> (ModelDescription, ModelConfig) {
-        let file = path + "/config.json"
-        guard fileExists(file) else {
+        guard let file = try PosixFile.pathIfPresent(of: "config.json", inFolder: path) else {
             throw CheckpointError(
                 .malformed, file: path, message: "there is no config.json: is it a checkpoint's folder?")
         }
-        let config = try ModelConfig(contentsOf: PosixFile.path(of: "config.json", inFolder: path)).languageModel
+        let config = try ModelConfig(contentsOf: file).languageModel
         guard let type = config.object["model_type"]?.string else {
             throw config.failure(.malformed, "model_type is missing")
         }

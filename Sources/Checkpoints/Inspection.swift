@@ -98,7 +98,7 @@ public struct Inspection: JSONResult {
         warnings = tensors.warnings
         let elements = all.reduce(0) { $0 + $1.shape.elementCount }
         parameters = (elements, elements)
-        guard fileExists(folder + "/config.json") else {
+        guard try PosixFile.pathIfPresent(of: "config.json", inFolder: folder) != nil else {
             if ![".safetensors", PackedFile.suffix].contains(where: { folder.hasSuffix($0) }) {
                 warnings.append("there is no config.json: the family is not known")
             }

@@ -145,7 +145,10 @@ public struct PackedCopy: Sendable {
                     }
                 }
                 return true
-            case .plain: return false
+            case .plain(let files):
+                let compressor = SeekableZstd(workers: workers, check: check)
+                for (file, target) in zip(files, targets) { try compressor.verify(target, of: file) }
+                return true
             case .packed(let files):
                 let verifier = FileUnpacker(workers: workers, check: check, progress: { _ in })
                 for (file, target) in zip(files, targets) { try verifier.verify(unpacked: target, of: file) }

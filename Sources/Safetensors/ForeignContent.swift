@@ -17,12 +17,23 @@ package enum ForeignContent {
     package static func problem(ofText beginning: some Collection<UInt8>) -> String? {
         if let problem = problem(of: beginning) { return problem }
         let head = Array(beginning.prefix(4))
-        let isUTF16 =
-            head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF])
-            || (head.count == 4 && (head[0] == 0) != (head[1] == 0) && (head[0] == 0) == (head[2] == 0)
-                && (head[1] == 0) == (head[3] == 0))
-        guard isUTF16 else { return nil }
-        return "it is UTF-16, and text is read as UTF-8: convert it with `iconv -f UTF-16 -t UTF-8 FILE > NEW`"
+        guard let encoding = encoding(of: head) else { return nil }
+        return
+            "it is \(encoding), and text is read as UTF-8: convert it with `iconv -f \(encoding) -t UTF-8 FILE > NEW`"
+    }
+
+    /// An encoding of units that are wider than a byte, by its mark or by where the zeros of its first characters are.
+    private static func encoding(of head: [UInt8]) -> String? {
+        if head == [0xFF, 0xFE, 0, 0] || head == [0, 0, 0xFE, 0xFF] { return "UTF-32" }
+        if head.starts(with: [0xFF, 0xFE]) || head.starts(with: [0xFE, 0xFF]) { return "UTF-16" }
+        guard head.count == 4 else { return nil }
+        return switch head.map({ $0 == 0 }) {
+        case [false, true, true, true]: "UTF-32LE"
+        case [true, true, true, false]: "UTF-32BE"
+        case [false, true, false, true]: "UTF-16LE"
+        case [true, false, true, false]: "UTF-16BE"
+        default: nil
+        }
     }
 
     /// The text without the mark that some programs put before UTF-8.

@@ -81,7 +81,13 @@ extension PosixFile {
         }
         defer { closedir(stream) }
         var names: [String] = []
-        while let entry = readdir(stream) {
+        while true {
+            // The end of the folder and a failing disk look the same but for the error number.
+            errno = 0
+            guard let entry = readdir(stream) else {
+                if errno != 0 { throw failure(path, "cannot be listed") }
+                break
+            }
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: UInt8.self, capacity: 256) { bytes in
                     pathText(UnsafeBufferPointer(start: bytes, count: 256).prefix { $0 != 0 })

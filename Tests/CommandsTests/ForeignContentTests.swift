@@ -79,6 +79,19 @@ import Testing
         }
     }
 
+    @Test(
+        "Each wide encoding is named, without its mark too",
+        arguments: [
+            (.utf16LittleEndian, "UTF-16LE"), (.utf16BigEndian, "UTF-16BE"), (.utf32LittleEndian, "UTF-32LE"),
+            (.utf32BigEndian, "UTF-32BE"), (.utf32, "UTF-32"),
+        ] as [(String.Encoding, String)])
+    func wideEncodings(_ encoding: String.Encoding, _ name: String) throws {
+        let bytes = try #require("N,D,loss\n1e6,1e8,3\n".data(using: encoding))
+        let path = try folder.write("runs.csv", Array(bytes))
+        let result = try Tool.run("plan", "fit", "--runs", path, "--law", "chinchilla")
+        #expect(result.code == 3 && result.errors.contains("it is \(name),"), "\(result.errors)")
+    }
+
     @Test func linesOfJSON() throws {
         let pretty = try folder.write("p.jsonl", Array("{\n  \"text\": \"a\"\n}\n".utf8))
         let broken = try Tool.run("evaluate", Seed.path, "--data", pretty)
