@@ -77,7 +77,7 @@ extension Report {
     }
 
     /// A checkpoint and its quantised form compared by role.
-    init(_ first: String, _ second: String, _ errors: RoleErrors, result: JSON) {
+    package init(_ first: String, _ second: String, _ errors: RoleErrors, result: JSON) {
         self.init(comparing: first, second)
         self.result = result
         summary =
