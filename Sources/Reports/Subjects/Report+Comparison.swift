@@ -1,6 +1,6 @@
 public import Checkpoints
 public import Evaluation
-import Safetensors
+package import Safetensors
 
 extension Report {
     /// Two checkpoints compared tensor by tensor.
