@@ -17,7 +17,8 @@ struct TokenizerCommand: ParsableCommand {
                   moe-tool tokenizer encode --lines mistral-7b < texts.jsonl     # a list for each line
                 """)
 
-        @Argument(help: "A checkpoint's folder, or a tokenizer.json.", completion: .file())
+        @Argument(
+            help: "A checkpoint's folder, a tokenizer.json, a tekken.json or a tokenizer.model.", completion: .file())
         var model: String
 
         @Flag(help: "Add the special tokens that the tokenizer's template asks for.")
@@ -83,7 +84,8 @@ struct TokenizerCommand: ParsableCommand {
             abstract: "Lists of token ids on standard input, one a line, to text.",
             discussion: "Prints each text as a JSON string on a line of its own; with --raw, as it is.")
 
-        @Argument(help: "A checkpoint's folder, or a tokenizer.json.", completion: .file())
+        @Argument(
+            help: "A checkpoint's folder, a tokenizer.json, a tekken.json or a tokenizer.model.", completion: .file())
         var model: String
 
         @Flag(help: "Keep special tokens.")
@@ -129,12 +131,14 @@ struct TokenizerCommand: ParsableCommand {
 }
 
 private func open(_ model: String) throws -> Tokenizer {
-    if model.hasSuffix(".json") { return try Tokenizer(contentsOf: model) }
+    if model.hasSuffix(".json") || Tokenizer.isSentencePiece(model) { return try Tokenizer(contentsOf: model) }
     let folder = try resolveModelPath(model)
-    guard fileExists(folder + "/tokenizer.json") else {
+    guard Tokenizer.fileNames.contains(where: { fileExists(folder + "/" + $0) }) else {
         throw CheckpointError(
             .incompatible, file: model,
-            message: "there is no tokenizer.json: transformers' save_pretrained of a fast tokenizer writes one")
+            message:
+                "there is no tokenizer.json, tekken.json or tokenizer.model: transformers' save_pretrained of a fast "
+                + "tokenizer writes a tokenizer.json")
     }
     return try Tokenizer(inFolder: folder)
 }

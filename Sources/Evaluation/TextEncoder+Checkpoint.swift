@@ -20,6 +20,15 @@ extension TextEncoder {
         var kind = bytes ? Kind.bytes : .none
         if !bytes, let file = checkpoint.companions.first(where: { $0.name == "tokenizer.json" }) {
             kind = .tokenizer(try file.tokenizer(checkpoint))
+        } else if !bytes {
+            // What is of another kind under these names is none: files of tokens are read without it.
+            for file in checkpoint.companions where Tokenizer.fileNames.contains(file.name) {
+                guard case .file(let path) = file.content, let tokenizer = try? Tokenizer(contentsOf: path) else {
+                    continue
+                }
+                kind = .tokenizer(tokenizer)
+                break
+            }
         }
         try self.init(kind, for: checkpoint.description)
     }

@@ -12,11 +12,16 @@ package struct TextEncoder: Sendable {
         /// Nothing does: only files of tokens can be read, and how many bytes they stand for is not known.
         case none
 
-        /// A checkpoint's own tokenizer, as transformers' AutoTokenizer has it; nil where there is no `tokenizer.json`.
+        /// A checkpoint's own tokenizer, as transformers' AutoTokenizer has it; nil where the folder has none.
         ///
         /// - Throws: `SafetensorsError` and `TokenizerError` for one that cannot be used.
         package static func tokenizer(inFolder folder: String) throws -> Kind? {
-            fileExists(folder + "/tokenizer.json") ? .tokenizer(try Tokenizer(inFolder: folder)) : nil
+            if fileExists(folder + "/tokenizer.json") { return .tokenizer(try Tokenizer(inFolder: folder)) }
+            // What is of another kind under these names is none: files of tokens are read without it.
+            for name in Tokenizer.fileNames where fileExists(folder + "/" + name) {
+                if let tokenizer = try? Tokenizer(inFolder: folder) { return .tokenizer(tokenizer) }
+            }
+            return nil
         }
     }
 

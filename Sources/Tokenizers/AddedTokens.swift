@@ -81,7 +81,8 @@ struct AddedTokens: Sendable {
                 if space.contains(end) { stop = space.upperBound }
             }
             if begin > start { try body(text[start..<begin], nil) }
-            try body(text[min(max(begin, start), stop)..<stop], pattern.id)
+            // A token that the one before it took along as white space, and that takes white space itself, is none.
+            if max(begin, start) < stop { try body(text[max(begin, start)..<stop], pattern.id) }
             start = stop
         }
         if start < text.endIndex { try body(text[start...], nil) }

@@ -33,6 +33,14 @@ struct AddedVocabulary: Sendable {
         if !specialContents.contains(token.content) { others.append(token) }
     }
 
+    /// Adds a special token whose id is known.
+    mutating func place(_ token: AddedTokens.Token, _ id: Int32) {
+        if specialContents.insert(token.content).inserted { special.append(token) }
+        ids[token.content] = id
+        largest = max(largest ?? id, id)
+        tokens[id] = token
+    }
+
     /// What is looked for in text before normalisation, and after it.
     func patterns(
         _ normalize: ([UInt8]) throws -> [UInt8]

@@ -30,6 +30,9 @@ struct BytePairModel: Sendable {
     /// Whether each byte of a byte-level vocabulary has a token of its own.
     let hasAllBytes: Bool
 
+    /// A text without words is one of any length.
+    private static let stepsBetweenChecks = 1 << 16
+
     static func pair(_ a: Int32, _ b: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))
     }
@@ -47,7 +50,7 @@ struct BytePairModel: Sendable {
             return
         }
         var symbols = word.map { byteTokens[Int($0)] }
-        join(&symbols)
+        try join(&symbols)
         out += symbols
     }
 
@@ -65,7 +68,13 @@ struct BytePairModel: Sendable {
         // The library puts the token for what is unknown in front of the next character that is known: bytes that stand
         // for one come before it.
         var isPending = false
+        var untilCheck = Self.stepsBetweenChecks
         while position < text.count {
+            untilCheck -= 1
+            if untilCheck == 0 {
+                try Interruption.check()
+                untilCheck = Self.stepsBetweenChecks
+            }
             let length = max(scalar(text, at: position).length, 1)
             var bytes = Array(text[position..<position + length])
             if position > 0, !affixes.prefix.isEmpty { bytes = affixes.prefix + bytes }
@@ -90,14 +99,14 @@ struct BytePairModel: Sendable {
             }
         }
         if isPending, let unknown { symbols.append(unknown) }
-        join(&symbols)
+        try join(&symbols)
         out += symbols
     }
 
     /// Joins pairs, the lowest rank first and of equal ranks the leftmost.
-    private func join(_ symbols: inout [Int32]) {
+    private func join(_ symbols: inout [Int32]) throws {
         guard symbols.count > 1 else { return }
-        if symbols.count <= 24 { joinShort(&symbols) } else { joinLong(&symbols) }
+        if symbols.count <= 24 { joinShort(&symbols) } else { try joinLong(&symbols) }
     }
 
     private func joinShort(_ symbols: inout [Int32]) {
@@ -118,7 +127,7 @@ struct BytePairModel: Sendable {
     }
 
     /// A list of symbols and a heap of the pairs that can be joined.
-    private func joinLong(_ symbols: inout [Int32]) {
+    private func joinLong(_ symbols: inout [Int32]) throws {
         let count = symbols.count
         var previous = (0..<count).map { $0 - 1 }
         var next = (0..<count).map { $0 + 1 < count ? $0 + 1 : -1 }
@@ -133,7 +142,13 @@ struct BytePairModel: Sendable {
                     right: symbols[next[left]], made: Int32(truncatingIfNeeded: merge & 0xFFFF_FFFF)))
         }
         for i in 0..<count - 1 { push(i, &heap) }
+        var untilCheck = Self.stepsBetweenChecks
         while let entry = heap.pop() {
+            untilCheck -= 1
+            if untilCheck == 0 {
+                try Interruption.check()
+                untilCheck = Self.stepsBetweenChecks
+            }
             let left = Int(entry.position)
             // The pair may have been joined to something else meanwhile.
             guard symbols[left] == entry.left, next[left] >= 0, symbols[next[left]] == entry.right else { continue }

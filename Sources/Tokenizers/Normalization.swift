@@ -15,6 +15,7 @@ enum Normalization: Sendable {
     /// What SentencePiece's nmt_nfkc does beside NFKC.
     case nmt
     case precompiled(PrecompiledMap)
+    case sentencePiece(SentencePieceNormalizer)
 
     /// What Prepend and Replace may put in: they are for letters that stand for spaces.
     static let longestInsertion = 1024
@@ -38,6 +39,32 @@ enum Normalization: Sendable {
         case .byteLevel: return text.withUnsafeBufferPointer { ByteAlphabet.spelled($0) }
         case .nmt: return mapScalars(text, Self.nmt)
         case .precompiled(let map): return map.applied(to: text)
+        case .sentencePiece(let normalizer): return normalizer.applied(to: text)
+        }
+    }
+
+    /// Whether the beginning of a text is that of the text before it, as the library's offsets have it; nil where the step has
+    /// no part in that.
+    fileprivate func keepsStart(of text: [UInt8]) throws -> Bool? {
+        guard !text.isEmpty else { return nil }
+        let (first, length) = text.withUnsafeBufferPointer { scalar($0, at: 0) }
+        switch self {
+        case .strip(let left, _): return left && Self.spaces.contains(first) ? false : nil
+        case .stripAccents: return Self.marks.contains(first) ? false : nil
+        case .nmt:
+            var kept: [UInt8] = []
+            Self.nmt(first, &kept)
+            return kept.isEmpty ? false : nil
+        case .bert(let normalization): return normalization.takesOut(first) ? false : nil
+        case .replace(let old, let new):
+            guard text.starts(with: old) else { return nil }
+            return !new.isEmpty && old.count == length ? nil : false
+        case .replacePattern(let pattern, let new):
+            let end = try text.withUnsafeBufferPointer { try pattern.endOfMatch(atStartOf: $0) }
+            guard let end else { return nil }
+            if end == 0 { return new.isEmpty ? nil : true }
+            return !new.isEmpty && end == length ? nil : false
+        case .form, .lowercase, .prepend, .byteLevel, .precompiled, .sentencePiece: return nil
         }
     }
 
@@ -121,6 +148,11 @@ struct BertNormalization: Sendable {
         return lowercases ? Lowercase.applied(to: text) : text
     }
 
+    /// Whether a character is none of the result.
+    func takesOut(_ value: UInt32) -> Bool {
+        cleansText && Self.unclean.contains(value) || stripsAccents && Self.accents.contains(value)
+    }
+
     private static func isChinese(_ value: UInt32) -> Bool {
         switch value {
         case 0x3400...0x4DBF, 0x4E00...0x9FFF, 0xF900...0xFAFF, 0x20000...0x2A6DF, 0x2A700...0x2B81F, 0x2B920...0x2CEAF,
@@ -132,16 +164,18 @@ struct BertNormalization: Sendable {
 }
 
 extension [Normalization] {
-    /// The text after all of them.
+    /// The text after all of them, and whether it begins with what the text began with: a letter that is put at the beginning
+    /// of a text is not put where that was taken out.
     ///
     /// - Parameter file: the tokenizer's, for messages.
     /// - Throws: for a text that becomes many times as long: one replacement after another doubles it without bound.
-    func applied(to text: [UInt8], file: String) throws -> [UInt8] {
+    func applied(to text: [UInt8], file: String) throws -> (text: [UInt8], keepsStart: Bool) {
         let limit = (1 << 16) + 32 * text.count
-        var result = text
+        var (result, keepsStart) = (text, true)
         for normalization in self {
             try Interruption.check()
             do {
+                keepsStart = try normalization.keepsStart(of: result) ?? keepsStart
                 result = try normalization.applied(to: result, limit: limit)
             } catch let error as PatternError {
                 throw TokenizerError(.unencodable, file: file, message: "its normalizer cannot take \(error.message)")
@@ -154,7 +188,7 @@ extension [Normalization] {
                         + "for the letters that stand for spaces")
             }
         }
-        return result
+        return (result, keepsStart)
     }
 }
 

@@ -21,23 +21,43 @@ struct PrecompiledMap: Sendable {
     ///
     /// As in the library it is what the shortest beginning of it becomes that the table has.
     private func replacement(_ text: some Collection<UInt8>) -> ArraySlice<UInt8>? {
-        guard var unit = units.first else { return nil }
-        var place = Self.offset(unit)
+        var found: ArraySlice<UInt8>?
+        forEachBeginning(text) { _, new in
+            found = new
+            return false
+        }
+        return found
+    }
+
+    /// The longest beginning of a text that the table has, and what it becomes, as SentencePiece has it.
+    func longest(_ text: some Collection<UInt8>) -> (length: Int, ArraySlice<UInt8>)? {
+        var found: (Int, ArraySlice<UInt8>)?
+        forEachBeginning(text) { length, new in
+            found = (length, new)
+            return true
+        }
+        return found
+    }
+
+    /// Calls `body` with each beginning of a text that the table has, from the shortest on, until it answers with false.
+    private func forEachBeginning(_ text: some Collection<UInt8>, _ body: (Int, ArraySlice<UInt8>) -> Bool) {
+        guard var unit = units.first else { return }
+        var (place, length) = (Self.offset(unit), 0)
         for byte in text {
-            if byte == 0 { return nil }
+            if byte == 0 { return }
             place ^= Int(byte)
-            guard place < units.count else { return nil }
+            guard place < units.count else { return }
             unit = units[place]
-            guard unit & (1 << 31 | 0xFF) == UInt32(byte) else { return nil }
+            guard unit & (1 << 31 | 0xFF) == UInt32(byte) else { return }
             place ^= Self.offset(unit)
+            length += 1
             guard unit >> 8 & 1 == 1 else { continue }
-            guard place < units.count else { return nil }
+            guard place < units.count else { return }
             let start = Int(units[place] & (1 << 31 - 1))
             // A place inside of a character is one of a broken table.
-            guard start < texts.count, texts[start] & 0xC0 != 0x80 else { return nil }
-            return texts[start...].prefix { $0 != 0 }
+            guard start < texts.count, texts[start] & 0xC0 != 0x80 else { return }
+            guard body(length, texts[start...].prefix { $0 != 0 }) else { return }
         }
-        return nil
     }
 
     private static func offset(_ unit: UInt32) -> Int { Int(unit >> 10) << Int((unit & 1 << 9) >> 6) }

@@ -3,19 +3,48 @@ import Safetensors
 extension Tokenizer {
     private static let maximumSize = 512 << 20
 
-    /// Reads a `tokenizer.json` by itself.
+    /// Reads a `tokenizer.json` by itself, a SentencePiece model (`*.model`) or a `tekken.json`.
     ///
     /// - Throws: `SafetensorsError` where it cannot be read or is not JSON; `TokenizerError` for a model or component that
     ///   is not supported, by name.
     public init(contentsOf path: String) throws {
-        try self.init(parsing: PosixFile.contents(path, limit: Self.maximumSize), file: path)
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        try self.init(named: name, PosixFile.contents(path, limit: Self.maximumSize), file: path)
     }
 
+    /// Reads the bytes of a file whose name tells what it is; a link may lead to another name.
+    private init(named name: String, _ bytes: [UInt8], file: String) throws {
+        // Mistral numbers its own: tokenizer.model.v3, tekken_240911.json.
+        if Self.isSentencePiece(name) {
+            try self.init(sentencePiece: bytes, file: file)
+        } else if name.hasPrefix("tekken"), name.hasSuffix(".json") {
+            try self.init(tekken: bytes, file: file)
+        } else {
+            try self.init(parsing: bytes, file: file)
+        }
+    }
+
+    /// Whether a path is that of a SentencePiece model, by its name.
+    package static func isSentencePiece(_ path: String) -> Bool {
+        let name = path.split(separator: "/").last ?? ""
+        return name.hasSuffix(".model") || name.contains(".model.v")
+    }
+
+    /// The file of a folder's tokenizer, the first that is there: what `init(inFolder:)` reads.
+    package static let fileNames = ["tokenizer.json", "tekken.json", "tokenizer.model"]
+
     /// Reads the tokenizer in a folder as transformers' AutoTokenizer does: `tokenizer.json`, and what
-    /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json say of it.
+    /// tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json say of it. Where there is none a
+    /// tekken.json or tokenizer.model is read by itself.
     ///
     /// - Throws: as `init(contentsOf:)`.
     public init(inFolder folder: String) throws {
+        for name in Self.fileNames {
+            guard let path = try PosixFile.pathIfPresent(of: name, inFolder: folder) else { continue }
+            if name == "tokenizer.json" { break }
+            try self.init(named: name, PosixFile.contents(path, limit: Self.maximumSize), file: path)
+            return
+        }
         let settings = try TokenizerSettings { name in
             guard let path = try PosixFile.pathIfPresent(of: name, inFolder: folder) else { return nil }
             return try JSON(parsing: PosixFile.contents(path, limit: 64 << 20), file: path).object

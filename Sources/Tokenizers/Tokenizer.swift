@@ -13,8 +13,8 @@ public struct Tokenizer: Sendable {
     let preTokenizer: PreTokenizer
     let decodings: [Decoding]
     /// Found before normalisation, and after it.
-    let rawTokens: AddedTokens
-    let normalizedTokens: AddedTokens
+    private(set) var rawTokens: AddedTokens
+    var normalizedTokens: AddedTokens
     /// What the template puts before and after a text.
     let prefix: [Int32]
     let suffix: [Int32]
@@ -28,9 +28,11 @@ public struct Tokenizer: Sendable {
     /// What messages call it.
     let file: String
 
+    /// - Parameter findsTokens: whether added tokens are looked for in text.
     init(
         model: TokenModel, normalizations: [Normalization], preTokenizer: PreTokenizer,
-        decodings: [Decoding], template: (prefix: [Int32], suffix: [Int32]), added: AddedVocabulary, file: String
+        decodings: [Decoding], template: (prefix: [Int32], suffix: [Int32]), added: AddedVocabulary, file: String,
+        findsTokens: Bool = true
     ) throws {
         self.model = model
         self.normalizations = normalizations
@@ -39,16 +41,24 @@ public struct Tokenizer: Sendable {
         (prefix, suffix) = template
         self.added = added
         self.file = file
-        (rawTokens, normalizedTokens) = try added.patterns { try normalizations.applied(to: $0, file: file) }
+        (rawTokens, normalizedTokens) =
+            findsTokens
+            ? try added.patterns { try normalizations.applied(to: $0, file: file).text }
+            : (AddedTokens([]), AddedTokens([]))
         var tokens: [[UInt8]?] = []
         func set(_ id: Int32, _ bytes: [UInt8]) {
             if Int(id) >= tokens.count { tokens += [[UInt8]?](repeating: nil, count: Int(id) + 1 - tokens.count) }
             tokens[Int(id)] = bytes
         }
-        for key in model.order.reversed() { if let id = model.vocabulary[key] { set(id, key.bytes) } }
+        if case .unigram = model {
+            // A token that is there twice has both ids.
+            for (id, key) in model.order.enumerated() { set(Int32(id), key.bytes) }
+        } else {
+            for key in model.order.reversed() { if let id = model.vocabulary[key] { set(id, key.bytes) } }
+        }
         for (id, token) in added.tokens {
             // As in tokenizers 0.23, whose text of a token is what it is found as; 0.22 has it as it was added.
-            set(id, token.isNormalized ? try normalizations.applied(to: token.content, file: file) : token.content)
+            set(id, token.isNormalized ? try normalizations.applied(to: token.content, file: file).text : token.content)
         }
         self.tokens = tokens
     }
@@ -119,9 +129,12 @@ public struct Tokenizer: Sendable {
     ) throws -> Int {
         var prefixed = 0
         var text = piece
+        var isFirst = isFirst
         if !normalizations.isEmpty {
             for case .prepend(let prefix) in normalizations where !piece.isEmpty { prefixed += unspelled(prefix).count }
-            text = try normalizations.applied(to: Array(piece), file: file)[...]
+            let (normalized, keepsStart) = try normalizations.applied(to: Array(piece), file: file)
+            text = normalized[...]
+            isFirst = isFirst && keepsStart
         }
         guard !normalizedTokens.isEmpty else {
             return try prefixed + encodeWords(text, isFirst: isFirst, &cache, into: &out)

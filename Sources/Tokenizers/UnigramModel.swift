@@ -4,6 +4,7 @@ import Safetensors
 struct UnigramModel: Sendable {
     /// What a character that no token begins with costs beyond the least likely token.
     private static let unknownPenalty = 10.0
+    private static let charactersBetweenChecks = 1 << 16
 
     let order: [BytePairModel.Key]
     let vocabulary: [BytePairModel.Key: Int32]
@@ -11,24 +12,33 @@ struct UnigramModel: Sendable {
     let fallsBackToBytes: Bool
     private let scores: [Double]
     private let unknownScore: Double
+    private let isSingle: Bool
     private let trie: ByteTrie
     /// The token `<0xNN>` of each byte; -1 where there is none.
     private let fallbackTokens: [Int32]
     private let file: String
 
-    init(_ pieces: [(token: [UInt8], score: Double)], unknown: Int32?, fallsBackToBytes: Bool, file: String) {
+    /// - Parameters:
+    ///   - isFound: for each token whether it is looked for in text; by default all are.
+    ///   - isSingle: whether scores are added in single precision, as SentencePiece does.
+    init(
+        _ pieces: [(token: [UInt8], score: Double)], unknown: Int32?, fallsBackToBytes: Bool, file: String,
+        isFound: [Bool]? = nil, isSingle: Bool = false
+    ) {
         order = pieces.map { BytePairModel.Key(bytes: $0.token) }
         scores = pieces.map(\.score)
         var (trie, vocabulary) = (ByteTrie(), [BytePairModel.Key: Int32](minimumCapacity: pieces.count))
         for (id, key) in order.enumerated() {
             vocabulary[key] = Int32(id)
             // A token of nothing is never found.
-            if !key.bytes.isEmpty { trie.insert(key.bytes, Int32(id)) }
+            if !key.bytes.isEmpty, isFound?[id] ?? true { trie.insert(key.bytes, Int32(id)) }
         }
         (self.trie, self.vocabulary) = (trie, vocabulary)
         self.unknown = unknown
         self.fallsBackToBytes = fallsBackToBytes
-        unknownScore = scores.reduce(.infinity) { $1 < $0 ? $1 : $0 } - Self.unknownPenalty
+        let found = scores.indices.filter { isFound?[$0] ?? true }.map { pieces[$0].score }
+        unknownScore = found.reduce(.infinity) { $1 < $0 ? $1 : $0 } - Self.unknownPenalty
+        self.isSingle = isSingle
         fallbackTokens = ByteAlphabet.fallbackTokens { vocabulary[$0] }
         self.file = file
     }
@@ -55,12 +65,18 @@ struct UnigramModel: Sendable {
 
     private func fill(_ steps: UnsafeMutableBufferPointer<Step>, _ text: UnsafeBufferPointer<UInt8>) throws {
         func take(_ start: Int, _ end: Int, _ token: Int32, _ score: Double) {
+            let score = isSingle ? Double(Float(score)) : score
             if steps[end].start < 0 || score > steps[end].score {
                 steps[end] = Step(score: score, token: token, start: Int32(truncatingIfNeeded: start))
             }
         }
-        var start = 0
+        var (start, untilCheck) = (0, Self.charactersBetweenChecks)
         while start < text.count {
+            untilCheck -= 1
+            if untilCheck == 0 {
+                try Interruption.check()
+                untilCheck = Self.charactersBetweenChecks
+            }
             let before = steps[start].score
             let length = max(scalar(text, at: start).length, 1)
             var hasSingle = false

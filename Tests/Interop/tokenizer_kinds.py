@@ -170,7 +170,7 @@ def main():
     parser.add_argument("--text")
     parser.add_argument("--only", default="")
     parser.add_argument("files", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     texts = corpus(arguments.text)
     compare = Comparison(arguments.tool, texts)
     print(f"tokenizers {tokenizers.__version__}, {len(texts)} texts")
@@ -232,7 +232,7 @@ def main():
         tokenizer = Tokenizer(model)
         if norm: tokenizer.normalizer = norm
         if pre: tokenizer.pre_tokenizer = pre
-        tokenizer.train_from_iterator(texts if SIZE == 1 else texts[:3] + OTHERS[30:60], trainer)
+        tokenizer.train_from_iterator(texts[:3] + OTHERS[30:60], trainer)
         if decoder: tokenizer.decoder = decoder
         if post: tokenizer.post_processor = post
         return tokenizer

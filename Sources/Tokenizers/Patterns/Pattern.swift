@@ -12,4 +12,9 @@ package struct Pattern: Sendable {
     package func forEachMatch(in text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) throws -> Void) throws {
         try PatternMatcher.forEachMatch(program, in: text, body)
     }
+
+    /// Where a match ends that begins where the text begins; nil where none does.
+    func endOfMatch(atStartOf text: UnsafeBufferPointer<UInt8>) throws -> Int? {
+        try PatternMatcher.endOfMatch(program, atStartOf: text)
+    }
 }

@@ -55,13 +55,24 @@ final class PatternMatcher {
     static func forEachMatch(
         _ program: PatternProgram, in text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) throws -> Void
     ) throws {
+        try withMatcher(program, text) { try $0.forEachMatch(body) }
+    }
+
+    /// Where the match ends that begins where the text begins; nil where none does.
+    static func endOfMatch(_ program: PatternProgram, atStartOf text: UnsafeBufferPointer<UInt8>) throws -> Int? {
+        try withMatcher(program, text) { try $0.match(0) }
+    }
+
+    private static func withMatcher<R>(
+        _ program: PatternProgram, _ text: UnsafeBufferPointer<UInt8>, _ body: (PatternMatcher) throws -> R
+    ) throws -> R {
         try program.code.withUnsafeBufferPointer { code in
             try program.tables.places.withUnsafeBufferPointer { places in
                 try program.tables.words.withUnsafeBufferPointer { words in
                     try program.tables.firstBytes.withUnsafeBufferPointer { firstBytes in
                         let matcher = PatternMatcher(program, text, code, places, words, firstBytes)
                         if program.hasEmptyLoop { try matcher.remember() }
-                        try matcher.forEachMatch(body)
+                        return try body(matcher)
                     }
                 }
             }
@@ -85,25 +96,29 @@ final class PatternMatcher {
 
     private func search(_ start: Int) throws -> Range<Int>? {
         var position = start
-        return try program.masks.withUnsafeBufferPointer { masks in
-            while true {
-                var mask = masks[position < count ? Int(text[position]) : 256]
-                while mask != 0 {
-                    let branch = program.branches[mask.trailingZeroBitCount]
-                    mask &= mask - 1
-                    var end = memory == nil ? run(branch, position) : runRemembering(branch, position)
-                    if end == Self.exhausted {
-                        try remember()
-                        end = runRemembering(branch, position)
-                    }
-                    if end == Self.interrupted { throw InterruptionError() }
-                    if end >= 0 { return position..<end }
-                }
-                guard position < count else { return nil }
-                position += length(position)
-                steps -= 1
-            }
+        while true {
+            if let end = try match(position) { return position..<end }
+            guard position < count else { return nil }
+            position += length(position)
+            steps -= 1
         }
+    }
+
+    /// Where the match ends that begins at a position; nil where none does.
+    private func match(_ position: Int) throws -> Int? {
+        var mask = program.masks[position < count ? Int(text[position]) : 256]
+        while mask != 0 {
+            let branch = program.branches[mask.trailingZeroBitCount]
+            mask &= mask - 1
+            var end = memory == nil ? run(branch, position) : runRemembering(branch, position)
+            if end == Self.exhausted {
+                try remember()
+                end = runRemembering(branch, position)
+            }
+            if end == Self.interrupted { throw InterruptionError() }
+            if end >= 0 { return end }
+        }
+        return nil
     }
 
     // MARK: - Characters
