@@ -1,5 +1,7 @@
 #ifdef __linux__
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -21,7 +23,21 @@ static int is_setting(const char *entry, const char *name) {
     return strncmp(entry, name, length) == 0 && entry[length] == '=';
 }
 
+// The runtime traps where it gets no descriptors for its first queue, before it comes to a line of the program.
+static void need_descriptors(void) {
+    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int second = first < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (second < 0 && errno == EMFILE) {
+        static const char text[] = "moe-tool: too few open files are allowed: not two more, and 12 are needed (ulimit -n)\n";
+        if (write(2, text, sizeof text - 1) < 0) _exit(5);
+        _exit(5);
+    }
+    if (first >= 0) close(first);
+    if (second >= 0) close(second);
+}
+
 static void start(int argc, char **argv, char **envp) {
+    need_descriptors();
     if (argc < 1 || (!is_limited(RLIMIT_AS) && !is_limited(RLIMIT_DATA))) return;
     void *piece = mmap(NULL, least, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (piece == MAP_FAILED) {

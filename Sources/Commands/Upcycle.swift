@@ -17,7 +17,7 @@ struct Upcycle: AsyncParsableCommand {
             Pairs: llama -> mixtral, granitemoe, qwen2_moe; mistral -> mixtral, qwen2_moe; qwen2 -> qwen2_moe; \
             qwen3 -> qwen3_moe, glm4_moe; olmo2 -> flex_olmo; granite -> granitemoe, granitemoeshared; \
             phi3 -> mixtral; seed_oss -> glm4_moe; ernie4_5 -> ernie4_5_moe; hunyuan_v1_dense -> hunyuan_v1_moe; \
-            lfm2 -> lfm2_moe; qwen3_5_text -> qwen3_5_moe_text; and with dense layers only deepseek_v3 -> deepseek_v3; \
+            lfm2 -> lfm2_moe; cohere2 -> cohere2_moe; qwen3_5_text -> qwen3_5_moe_text; and with dense layers only deepseek_v3 -> deepseek_v3; \
             qwen3_next -> qwen3_next. The first that can say what is asked for is taken.
             """)
 

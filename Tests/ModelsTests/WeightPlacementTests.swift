@@ -45,7 +45,7 @@ import Testing
         var compared = 0
         for (name, _, values) in try decoder.namedGradients(parameters) {
             guard let expected = try golden.values("grad.\(name)") else { continue }
-            #expect(relativeDifference(values, expected) <= Double(golden.tolerance), "\(name)")
+            #expect(relativeDifference(values, expected) <= golden.gradientTolerance, "\(name)")
             compared += 1
         }
         #expect(compared > 0)
