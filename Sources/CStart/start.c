@@ -25,15 +25,14 @@ static int is_setting(const char *entry, const char *name) {
 
 // The runtime traps where it gets no descriptors for its first queue, before it comes to a line of the program.
 static void need_descriptors(void) {
-    int first = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int second = first < 0 ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (second < 0 && errno == EMFILE) {
-        static const char text[] = "moe-tool: too few open files are allowed: not two more, and 12 are needed (ulimit -n)\n";
+    int opened[5], count = 0;
+    while (count < 5 && (opened[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0) count++;
+    if (count < 5 && errno == EMFILE) {
+        static const char text[] = "moe-tool: too few open files are allowed: not five more, and 12 are needed (ulimit -n)\n";
         if (write(2, text, sizeof text - 1) < 0) _exit(5);
         _exit(5);
     }
-    if (first >= 0) close(first);
-    if (second >= 0) close(second);
+    while (count > 0) close(opened[--count]);
 }
 
 static void start(int argc, char **argv, char **envp) {

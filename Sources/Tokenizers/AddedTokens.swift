@@ -71,6 +71,7 @@ struct AddedTokens: Sendable {
                 while begin > start, let previous = Self.isSpace(text, before: begin), previous >= start {
                     begin = previous
                 }
+                begin = max(begin, start)
             }
             if token.stripsRight {
                 if !space.contains(end) {
@@ -81,8 +82,9 @@ struct AddedTokens: Sendable {
                 if space.contains(end) { stop = space.upperBound }
             }
             if begin > start { try body(text[start..<begin], nil) }
-            // A token that the one before it took along as white space, and that takes white space itself, is none.
-            if max(begin, start) < stop { try body(text[max(begin, start)..<stop], pattern.id) }
+            // What the token before took along as white space can be a token itself, but none that takes white space
+            // before it.
+            if begin < stop { try body(text[min(max(begin, start), stop)..<stop], pattern.id) }
             start = stop
         }
         if start < text.endIndex { try body(text[start...], nil) }

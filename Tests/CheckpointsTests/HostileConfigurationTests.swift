@@ -1,8 +1,7 @@
+import Checkpoints
 import Safetensors
 import TestSupport
 import Testing
-
-import Checkpoints
 
 /// Configurations with a value that no model has under each of their keys, the inner ones too: each is a model all the same,
 /// or refused as malformed or as one that does not fit or is not computed, and soon.

@@ -50,7 +50,8 @@ import Testing
         ]
         let meant = arguments.filter {
             names.contains($0.name) && !($0.command.hasPrefix("plan") && $0.name == "base")
-                || ($0.valueName.contains(".") && !$0.valueName.contains("...")) || ["path", "folder", "file", "name=path"].contains($0.valueName)
+                || ($0.valueName.contains(".") && !$0.valueName.contains("..."))
+                || ["path", "folder", "file", "name=path"].contains($0.valueName)
         }
         #expect(meant.count > 60)
         for argument in meant { #expect(argument.offersPaths, "\(argument.command) \(argument.name)") }

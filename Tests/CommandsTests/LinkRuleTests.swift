@@ -47,20 +47,21 @@ struct LinkRuleTests {
         Case(
             testDescription: "a configuration", source: "models/llama", files: ["config.json"],
             arguments: [
-                "train", "IN", "--tokenizer", "bytes", "--data", "TEXT", "--length", "8",
-                "--batch-tokens", "16", "--steps", "1", "-o", "OUT", "-q",
+                "train", "IN", "--data", "TOKENS", "--length", "8", "--batch-tokens", "16", "--steps", "1", "-o", "OUT",
+                "-q",
             ]),
     ]
 
     private func run(_ test: Case, on input: String) throws -> Tool.Result {
-        let text = try folder.write("text.txt", Array(String(repeating: "the cat sat. ", count: 30).utf8))
+        // Ids of the fixtures' vocabularies of 96.
+        let tokens = try folder.write("tokens.bin", (0..<400).flatMap { [UInt8($0 * 7 % 96), 0] })
         return try Tool.run(
             list: test.arguments.map {
                 switch $0 {
                 case "IN": input
                 case "OUT": folder.path + "/out"
                 case "BASE": Fixtures.file("adapters/llama")
-                case "TEXT": text
+                case "TOKENS": tokens + ":uint16"
                 default: $0
                 }
             }, input: "the cat")

@@ -8,12 +8,15 @@ import Testing
     private let folder: TemporaryFolder
     private let mixture: String
     private let text: String
+    private let tokens: String
     private let other: String
 
     init() throws {
         folder = try TemporaryFolder()
         other = try folder.copy(Seed.path, as: "other")
         mixture = Fixtures.model("mixtral")
+        // Ids of the mixture's vocabulary of 96.
+        tokens = try folder.write("tokens.bin", (0..<20_000).flatMap { [UInt8($0 * 7 % 96), 0] })
         text = try folder.write("text.txt", Array(String(repeating: "Some words to read. ", count: 2000).utf8))
     }
 
@@ -28,8 +31,7 @@ import Testing
         ["densify", "MIXTURE", "--method", "svd", "-o", "out"],
         ["densify", "MIXTURE", "--align", "permutation", "-o", "out"],
         [
-            "prune", "MIXTURE", "--experts", "2", "--criterion", "reap", "--data", "TEXT", "--tokenizer", "bytes", "-o",
-            "out",
+            "prune", "MIXTURE", "--experts", "2", "--criterion", "reap", "--data", "TOKENS:uint16", "-o", "out",
         ],
         ["merge", "MODEL", "OTHER", "--router", "domain:a=TEXT,b=TEXT", "--domains-in-order", "-o", "out"],
         ["evaluate", "MODEL", "--data", "TEXT"],
@@ -65,10 +67,11 @@ import Testing
         let arguments = command.map { argument in
             argument.replacingOccurrences(of: "MODEL", with: Seed.path)
                 .replacingOccurrences(of: "MIXTURE", with: mixture).replacingOccurrences(of: "TEXT", with: text)
+                .replacingOccurrences(of: "TOKENS", with: tokens)
                 .replacingOccurrences(of: "OTHER", with: other)
         }
         for limit in ["unlimited"] + Self.limits.map(String.init) {
-            for name in folder.names where !["other", "text.txt"].contains(name) {
+            for name in folder.names where !["other", "text.txt", "tokens.bin"].contains(name) {
                 try FileManager.default.removeItem(atPath: folder.path + "/" + name)
             }
             let (code, isEnded, errors) = try run(arguments, limit: limit)

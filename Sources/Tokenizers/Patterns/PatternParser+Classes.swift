@@ -59,8 +59,8 @@ extension PatternParser {
             guard let found = UnicodeData.set(named: name) else {
                 throw unsupported("the property \\p{\(name)}, which is no general category, script or binary property")
             }
-            let folded = options.ignoresCase ? CaseFolding.closure(found) : found
-            return isNegative ? folded.inverted : folded
+            // As the library has it, a property takes other cases within a class only.
+            return isNegative ? found.inverted : found
         default: return nil
         }
         position += 1
