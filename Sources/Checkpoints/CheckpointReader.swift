@@ -115,7 +115,7 @@ struct TensorMatch {
             if name == description.headName, let entry = stored[name], untiedHead == nil {
                 try checkTied(entry.whole, name)
                 notes.append("\(name) is the embedding again, as tie_word_embeddings says, and is dropped")
-            } else if description.ignores(name) || Self.isBuffer(name) {
+            } else if try description.ignores(name) || Self.isBuffer(name) || stored.isZeroBias(name) {
                 dropped.append(name)
             } else if description.describes(name),
                 !description.architecture.hasFurtherLayers || description.layerBeyond(name) == nil

@@ -56,6 +56,17 @@ package struct ModulePattern: Sendable {
         program.append(.accept)
     }
 
+    /// What Python's `re.match` finds at the beginning of a name.
+    ///
+    /// - Throws: `Unsupported`.
+    package init(matching expression: String) throws {
+        var parser = Parser(Array(expression.unicodeScalars))
+        let tree = try parser.alternatives(depth: 0)
+        guard parser.isAtEnd else { throw Unsupported(what: "an unmatched )") }
+        try compile(.sequence([tree, .repeated(.characters([], isNegated: true), from: 0, to: nil)]))
+        program.append(.accept)
+    }
+
     package func matches(_ name: String) -> Bool {
         let text = Array(name.unicodeScalars)
         var states: [Int] = []

@@ -37,7 +37,11 @@ package struct GroupCodec: MatrixCodec {
         if case .rows = layout { false } else { true }
     }
 
-    private var rowBytes: Int { reader.packing.byteCount(of: columns, bits: reader.format.bits) }
+    /// Bytes of a row's codes: words may be wider than what they hold.
+    private var rowBytes: Int {
+        if case .wordColumns = layout { return 4 * (codes.info.shape.dimensions.first ?? 0) }
+        return (codes.info.end - codes.info.begin) / max(rows, 1)
+    }
     private var rowElements: Int { rowBytes / codes.elementSize }
 
     package func codeElements(rows: Range<Int>) -> Range<Int> {
@@ -162,6 +166,8 @@ package struct GroupCodec: MatrixCodec {
         guard let index else { return try body(nil) }
         return try parts.withAll(of: index) { bytes in
             try withScratch(of: Int32.self, count: columns) { numbers in
+                // compressed-tensors writes -1 everywhere where columns are in their order.
+                if bytes.allSatisfy({ $0 == 0xFF }) { return try body(nil) }
                 for column in 0..<columns {
                     let number = bytes.loadUnaligned(fromByteOffset: 4 * column, as: Int32.self)
                     guard number >= 0, Int(number) < groups else {

@@ -7,9 +7,13 @@ extension Quantisation {
     func find(in parts: inout QuantisedParts, _ architecture: Architecture) throws {
         switch method {
         case .fp8: try FP8Weights(quantisation: self).find(in: &parts)
-        default:
-            throw CheckpointError(
-                .incompatible, file: file, message: "weights quantised by \(method.rawValue) are not read yet")
+        case .mxfp4: try MXFP4Weights().find(in: &parts)
+        case .compressedTensors: try CompressedWeights(self).find(in: &parts)
+        case .modelOpt: try ModelOptWeights(quantisation: self).find(in: &parts)
+        case .gptq, .awq: try GPTQWeights(quantisation: self).find(in: &parts)
+        case .bitsAndBytes: try BitsAndBytesWeights().find(in: &parts)
+        case .torchAO: try TorchAOWeights().find(in: &parts)
+        case .mlx: try MLXWeights(quantisation: self, architecture: architecture).find(in: &parts)
         }
         for tensor in parts.all where Self.isOfCache(tensor.info.name) { parts.leaveOut(tensor.info.name) }
     }

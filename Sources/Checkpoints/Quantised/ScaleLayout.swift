@@ -1,14 +1,16 @@
+import Numerics
 import Quantisation
 import Safetensors
 
 /// Scales, zero points or biases that go row by row with a matrix, or a stack of them, as their shape says.
 struct ScaleLayout {
-    let grid: ScaleGrid
+    private(set) var grid: ScaleGrid
     /// Columns that share a number.
     let group: Int
     let extent: QuantisedPart.Extent
     /// "in blocks of 128 x 128" and the like.
     let description: String
+    private let copies: Int
 
     /// - Parameters:
     ///   - shape: the weight's as it is stored: `[rows, columns]`, or a stack of that.
@@ -25,8 +27,11 @@ struct ScaleLayout {
                 weight, scales, "the weight is \(shape), and a matrix, or a stack of them, is expected")
         }
         let copies = shape.count == 3 ? shape[0] : 1
+        self.copies = copies
         let storage = ScaleGrid.Storage.rows(try format ?? Self.format(of: scales, weight))
-        let found = scales.info.shape.dimensions
+        var found = scales.info.shape.dimensions
+        // ModelOpt keeps a place for the columns and rows of a block.
+        if found.count == 4, found[1] == 1, found[3] == 1 { found = [found[0], found[2]] }
         let count = scales.info.shape.elementCount
         let stack = shape.count == 3 ? [copies] : []
         func grid(rowsPerCopy: Int, blockRows: Int, groups: Int) -> ScaleGrid {
@@ -70,6 +75,25 @@ struct ScaleLayout {
                 "a weight \(shape) has one scale, one for each row, or blocks that the configuration states")
         }
         group = max(columns, 1)
+    }
+
+    /// Divides each by a number of the whole matrix, or of each in a stack.
+    mutating func divide(by global: SourceTensor, of weight: String) throws {
+        try check(global, weight)
+        grid.factor = (global, divides: true)
+    }
+
+    /// Multiplies each with a number of the whole matrix, or of each in a stack.
+    mutating func multiply(by global: SourceTensor, of weight: String) throws {
+        try check(global, weight)
+        grid.factor = (global, divides: false)
+    }
+
+    private func check(_ global: SourceTensor, _ weight: String) throws {
+        let count = global.info.shape.elementCount
+        guard global.info.dtype.isConvertible, count == 1 || copies > 1 && count == copies else {
+            throw CheckpointError.misfit(weight, global, "one number is expected, in F32")
+        }
     }
 
     /// How scales of eight bits are stored; nil for a floating-point dtype.

@@ -1,3 +1,4 @@
+import Numerics
 import Safetensors
 
 /// A checkpoint's tensors under the names and in the shapes that they have where nothing is quantised.
@@ -14,6 +15,15 @@ struct StoredTensors {
             case .plain(let tensor): tensor.info.shape.dimensions
             case .quantised(let tensor): tensor.shape
             case .member(let stack, _): Array(stack.shape.dropFirst())
+            }
+        }
+
+        /// The quantised weight that it is, or is of.
+        var weight: QuantisedTensor? {
+            switch self {
+            case .plain: nil
+            case .quantised(let tensor): tensor
+            case .member(let stack, _): stack.weight
             }
         }
 
@@ -34,12 +44,21 @@ struct StoredTensors {
             }
         }
 
-        /// All of it as a matrix: a row for each of the first dimension, and one column where there is no second.
+        /// All of it as a matrix: of as many rows as the first dimension where it is plain, else of its last dimension.
         var whole: LazyTensor {
             let shape = shape
-            let rows = shape.first ?? 1
             let elements = shape.reduce(1, *)
-            return tensor(.contiguous(rows: rows, columns: shape.count < 2 || rows == 0 ? 1 : elements / rows))
+            guard let weight, let columns = shape.last, shape.count > 1, columns > 0 else {
+                let rows = shape.first ?? 1
+                return tensor(.contiguous(rows: rows, columns: shape.count < 2 || rows == 0 ? 1 : elements / rows))
+            }
+            guard weight.isTransposed, shape.count == 3 else {
+                return tensor(.contiguous(rows: elements / columns, columns: columns))
+            }
+            return .concatenated(
+                (0..<shape[0]).map { copy in
+                    tensor(.contiguous(rows: shape[1], columns: columns, offset: copy * shape[1] * columns))
+                }, .rows)
         }
 
         /// Bytes that its elements take on disk, but for what goes with codes.
@@ -63,7 +82,16 @@ struct StoredTensors {
 
     /// The weights that are quantised, in the order of the files.
     var quantised: [QuantisedTensor] {
-        names.compactMap { if case .quantised(let tensor)? = entries[$0] { tensor } else { nil } }
+        var seen: Set<ObjectIdentifier> = []
+        return names.compactMap { entries[$0]?.weight }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+
+    /// Whether it is a bias of zeros beside a quantised weight, as AutoGPTQ wrote them for layers that have none.
+    func isZeroBias(_ name: String) throws -> Bool {
+        guard name.hasSuffix(".bias"), case .plain(let bias)? = entries[name],
+            case .quantised? = entries[name.dropLast("bias".count) + "weight"], bias.info.shape.dimensions.count == 1
+        else { return false }
+        return try bias.info.dtype.isConvertible && LazyTensor.areZero([LazyTensor(whole: bias)])
     }
 
     /// - Throws: `CheckpointError` naming the weight and its parts where they do not fit together.
