@@ -16,6 +16,8 @@ struct BitsAndBytesWeights {
                 try add(tensor, state, suffix, &parts)
             } else if tensor.info.dtype == .i8, let scales = parts[base + "SCB"] {
                 try add(tensor, scales, base: base, &parts)
+            } else if tensor.info.dtype == .i8, name.hasSuffix("weight") {
+                throw CheckpointError.misfit(name, tensor, "there is no \(escaped(base))SCB")
             } else if name.hasSuffix(".absmax"), parts[String(name.dropLast(7)) + states[0]] == nil,
                 parts[String(name.dropLast(7)) + states[1]] == nil
             {

@@ -44,6 +44,8 @@ struct CompressedWeights {
                 try packed(tensor, base: String(name.dropLast("weight_packed".count)), &parts)
             } else if name.hasSuffix(".weight"), let scales = parts[name + "_scale"] {
                 try whole(tensor, scales, base: String(name.dropLast("weight".count)), &parts)
+            } else if name.hasSuffix(".weight"), [.f8E4M3, .f8E5M2, .i8].contains(tensor.info.dtype) {
+                throw CheckpointError.misfit(name, tensor, "there is no \(escaped(name))_scale")
             }
         }
     }
@@ -148,6 +150,14 @@ struct CompressedWeights {
                 codes.label, codes.tensor, suffix: codes.suffix, replacing: "weight", extent: .rows(block: 1)),
             QuantisedPart("scales", scales, suffix: "weight_scale", replacing: "weight", extent: layout.extent),
         ]
+        if found[base + "weight_global_scale"] == nil, scheme?.isGlobal == true {
+            throw CheckpointError.misfit(name, codes.tensor, "there is no \(escaped(base))weight_global_scale")
+        }
+        if found[base + "weight_zero_point"] == nil, scheme?.isSymmetric == false {
+            throw CheckpointError.misfit(
+                name, codes.tensor,
+                "there is no \(escaped(base))weight_zero_point, which belongs to what is not symmetric")
+        }
         if let global = found[base + "weight_global_scale"] {
             try layout.divide(by: global, of: name)
             parts.append(
@@ -220,6 +230,7 @@ struct CompressedScheme {
     let bits: Int
     let isInteger: Bool
     let format: String?
+    let isSymmetric: Bool
     private let strategy: String
     private let groupSize: Int?
     private let blockSize: (rows: Int, columns: Int)?
@@ -246,6 +257,7 @@ struct CompressedScheme {
         self.bits = bits
         isInteger = weights["type"]?.string != "float"
         format = group["format"]?.string
+        isSymmetric = weights["symmetric"]?.bool ?? true
         let size = weights["group_size"]?.int
         if let size, size != -1, !(1...1 << 30).contains(size) { throw malformed("group_size", weights["group_size"]) }
         groupSize = size == -1 ? nil : size
@@ -265,6 +277,9 @@ struct CompressedScheme {
 
     /// Whether the group's targets name a module by its name.
     func names(_ module: String) -> Bool { names.contains(module) || patterns.contains { $0.matches(module) } }
+
+    /// Whether scales are relative to one of the whole weight.
+    var isGlobal: Bool { strategy == "tensor_group" }
 
     /// Rows and columns that share a scale; nil for a row, or all.
     func block(of shape: [Int]) -> (rows: Int, columns: Int)? {

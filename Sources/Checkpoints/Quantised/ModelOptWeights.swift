@@ -8,7 +8,13 @@ struct ModelOptWeights {
     func find(in parts: inout QuantisedParts) throws {
         for tensor in parts.all {
             let name = tensor.info.name
-            guard name.hasSuffix(".weight"), let scales = parts[name + "_scale"] else { continue }
+            guard name.hasSuffix(".weight") else { continue }
+            guard let scales = parts[name + "_scale"] else {
+                guard tensor.info.dtype != .f8E4M3, tensor.info.dtype != .u8 else {
+                    throw CheckpointError.misfit(name, tensor, "there is no \(escaped(name))_scale")
+                }
+                continue
+            }
             let base = String(name.dropLast("weight".count))
             if let factors = parts[base + "pre_quant_scale"] {
                 throw CheckpointError.misfit(
