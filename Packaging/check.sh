@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks what Packaging/build.sh made: Packaging/check.sh [FOLDER], by default .build/package. The program needs no library
-# but OpenBLAS, zstd and the system's; it runs in a root that has nothing but those; it starts within 20 ms.
+# but OpenBLAS, zstd and the system's; it runs in a root that has nothing but those. How fast it starts is told, not tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,4 +62,3 @@ for _ in $(seq 20); do
     if [ "$took" -lt "$best" ]; then best=$took; fi
 done
 echo "starts in $((best / 1000)).$((best % 1000 / 100)) ms"
-[ "$best" -le 20000 ] || fail "--version takes more than 20 ms"
