@@ -36,8 +36,8 @@ cmp "$model/model.safetensors" "$target/out/dense/model.safetensors" ||
 rm -rf "$target"
 
 step "package: a program without the toolchain's libraries"
-Packaging/build.sh > /dev/null
-Packaging/check.sh
+Tests/Packaging/build.sh > /dev/null
+Tests/Packaging/check.sh
 
 if [ "${FUZZ_SECONDS:-20}" != 0 ] && [ -x Tests/Fuzz/run.sh ]; then
     step "fuzzing the parsers for ${FUZZ_SECONDS:-20} seconds each"

@@ -1,13 +1,7 @@
 #include "CPlatform.h"
+#include "clones.h"
 
 #include <string.h>
-
-// Loops that the compiler vectorises, compiled for AVX2 as well where the linker can choose at run time.
-#if defined(__x86_64__) && defined(__ELF__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 
 CLONES size_t cplatform_count_masked_u16(const void *from, size_t count, uint16_t mask) {
     const unsigned char *bytes = from;

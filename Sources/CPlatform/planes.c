@@ -1,14 +1,10 @@
 #include "CPlatform.h"
+#include "clones.h"
 
 #include <string.h>
 
 // Byte planes of elements: plane 0 has every element's most significant byte. With `rotate` the bits of an element are
 // rotated left by one first, which puts the sign below the mantissa and the exponent into bytes of its own.
-#if defined(__x86_64__) && defined(__ELF__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 
 // An element that is one byte long is its own plane; rotating it would gain nothing.
 

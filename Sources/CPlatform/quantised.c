@@ -1,15 +1,9 @@
 #include "CQuantised.h"
+#include "clones.h"
 
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
-
-// Loops that the compiler vectorises, compiled for AVX2 as well where the linker can choose at run time.
-#if defined(__x86_64__) && defined(__ELF__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 
 void cquantised_look_up_bytes(const uint8_t *from, const float *table, float *to, size_t count) {
     for (size_t i = 0; i < count; i++) to[i] = table[from[i]];

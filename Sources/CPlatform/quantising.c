@@ -1,15 +1,10 @@
 #include "CQuantising.h"
+#include "clones.h"
 
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
 
-// Loops that the compiler vectorises, compiled for AVX2 as well where the linker can choose at run time.
-#if defined(__x86_64__) && defined(__ELF__)
-#define CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define CLONES
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE uint32_t bits_of(float value) {

@@ -21,6 +21,9 @@ package struct ElementFormat: Sendable, Hashable, CustomStringConvertible {
     /// Four bits: a sign and one of 0, 0.5, 1, 1.5, 2, 3, 4, 6.
     package static let e2m1 = ElementFormat(
         "FP4 E2M1", bits: 4, values: magnitudes + magnitudes.map { -$0 })
+    /// The same with a zero that has no sign, as NVIDIA's ModelOpt has it in its table of values.
+    package static let e2m1UnsignedZero = ElementFormat(
+        "FP4 E2M1", bits: 4, values: magnitudes + magnitudes.map { $0 == 0 ? 0 : -$0 })
     /// A power of two, 2^(code - 127); 255 is NaN.
     package static let e8m0 = ElementFormat(
         "E8M0", bits: 8,

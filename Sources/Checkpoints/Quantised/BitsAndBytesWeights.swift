@@ -75,8 +75,11 @@ struct BitsAndBytesWeights {
                 "a weight \(shape) takes \((count + 1) / 2) bytes and \((count + block - 1) / block) scales, and "
                     + "\(escaped(scales.info.name)) has \(scales.info.shape.elementCount)")
         }
-        let values = try map.values(of: name)
+        var values = try map.values(of: name)
         guard values.count == 16 else { throw CheckpointError.misfit(name, map, "16 values are expected") }
+        let type = suffix.hasSuffix("nf4") ? "nf4" : "fp4"
+        // The fourth bit of fp4 is a sign to bitsandbytes' kernels, which its table does not say of zero.
+        if type == "fp4", values[8] == 0 { values[8] = -0.0 }
         var nested: FlatCodec.Nested?
         var all = [
             QuantisedPart("codes", tensor, suffix: "", extent: .whole),
@@ -105,7 +108,6 @@ struct BitsAndBytesWeights {
         } else if !scales.info.dtype.isConvertible {
             throw CheckpointError.misfit(name, scales, "scales are F32, or codes in U8")
         }
-        let type = suffix.hasSuffix("nf4") ? "nf4" : "fp4"
         let codec = FlatCodec(
             codes: tensor, reader: CodeReader(ElementFormat(type, bits: 4, values: values), .highFirst), count: count,
             columns: shape.last ?? 1, scales: scales, block: block, nested: nested)

@@ -27,7 +27,7 @@ struct ModelOptWeights {
             switch tensor.info.dtype {
             case .f8E4M3: block = blockSize(stored, scales)
             case .u8:
-                reader = CodeReader(.e2m1, .stream)
+                reader = CodeReader(.e2m1UnsignedZero, .stream)
                 shape = stored.dropLast() + [2 * (stored.last ?? 0)]
                 block = (1, try groupSize)
             default:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes what one carries to a machine without a Swift toolchain: Packaging/build.sh [FOLDER], by default .build/package.
+# Makes what one carries to a machine without a Swift toolchain: Tests/Packaging/build.sh [FOLDER], by default .build/package.
 # FOLDER then has bin/moe-tool, completions for bash, zsh and fish, and the manual page, laid out as under /usr/local.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 target="${1:-.build/package}"
 scratch=".build/static"

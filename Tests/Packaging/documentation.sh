@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the DocC catalogues of MoEToolkit and Safetensors, warnings as errors: Packaging/documentation.sh [FOLDER], by default
+# Builds the DocC catalogues of MoEToolkit and Safetensors, warnings as errors: Tests/Packaging/documentation.sh [FOLDER], by default
 # .build/documentation. Uses docc and the symbol graphs of the toolchain; no plug-in is needed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 target="${1:-.build/documentation}"
 docc="$(command -v docc || true)"

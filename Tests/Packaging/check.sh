@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Checks what Packaging/build.sh made: Packaging/check.sh [FOLDER], by default .build/package. The program needs no library
+# Checks what Tests/Packaging/build.sh made: Tests/Packaging/check.sh [FOLDER], by default .build/package. The program needs no library
 # but OpenBLAS, zstd and the system's; it runs in a root that has nothing but those. How fast it starts is told, not tested.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
-fail() { printf 'Packaging/check.sh: %s\n' "$*" >&2; exit 1; }
+fail() { printf 'Tests/Packaging/check.sh: %s\n' "$*" >&2; exit 1; }
 package="$(realpath "${1:-.build/package}")"
 program="$package/bin/moe-tool"
-[ -x "$program" ] || fail "there is no $program: Packaging/build.sh makes it"
+[ -x "$program" ] || fail "there is no $program: Tests/Packaging/build.sh makes it"
 
 # What the program asks for by name; the rest is what those ask for.
 needed="$(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')"
