@@ -8,7 +8,7 @@ import Synchronization
 package final class Matrix: @unchecked Sendable {
     package let rows: Int
     package let columns: Int
-    /// `rows * columns` values, aligned to 64 bytes.
+    /// `rows * columns` values, aligned to 64 bytes, while the matrix is held.
     package let values: UnsafeMutablePointer<Float>
 
     private let capacity: Int
@@ -67,11 +67,11 @@ package final class Matrix: @unchecked Sendable {
         set { values[row * columns + column] = newValue }
     }
     /// The values, row by row.
-    package var array: [Float] { Array(UnsafeBufferPointer(start: values, count: count)) }
+    package var array: [Float] { withExtendedLifetime(self) { Array(buffer) } }
 
     package func copy() -> Matrix {
         let result = Matrix(rows: rows, columns: columns)
-        result.values.update(from: values, count: count)
+        withExtendedLifetime(self) { result.values.update(from: values, count: count) }
         return result
     }
 }

@@ -1,32 +1,45 @@
 import CBLAS
 
 /// Part of a matrix: rows of `columns` values that lie `stride` apart.
+///
+/// It holds the matrix that it was made of: a matrix that nothing else names, the result of a call say, would otherwise be
+/// gone, and its memory another's, as soon as its span is made.
 package struct MatrixSpan {
     package var values: UnsafeMutablePointer<Float>
     package var rows: Int
     package var columns: Int
     package var stride: Int
+    fileprivate let owner: Matrix?
 
+    /// A part of memory that the caller keeps.
     package init(_ values: UnsafeMutablePointer<Float>, rows: Int, columns: Int, stride: Int) {
+        self.init(values, rows: rows, columns: columns, stride: stride, owner: nil)
+    }
+
+    fileprivate init(
+        _ values: UnsafeMutablePointer<Float>, rows: Int, columns: Int, stride: Int, owner: Matrix?
+    ) {
         self.values = values
         self.rows = rows
         self.columns = columns
         self.stride = stride
+        self.owner = owner
     }
 }
 
 extension Matrix {
     /// All of it.
-    package var span: MatrixSpan { MatrixSpan(values, rows: rows, columns: columns, stride: columns) }
+    package var span: MatrixSpan { span(rows: 0..<rows) }
 
     /// Some of its rows.
     package func span(rows range: Range<Int>) -> MatrixSpan {
-        MatrixSpan(values + range.lowerBound * columns, rows: range.count, columns: columns, stride: columns)
+        MatrixSpan(
+            values + range.lowerBound * columns, rows: range.count, columns: columns, stride: columns, owner: self)
     }
 
     /// Some of its columns.
     package func span(columns range: Range<Int>) -> MatrixSpan {
-        MatrixSpan(values + range.lowerBound, rows: rows, columns: range.count, stride: columns)
+        MatrixSpan(values + range.lowerBound, rows: rows, columns: range.count, stride: columns, owner: self)
     }
 }
 
@@ -45,6 +58,7 @@ package func multiply(
     _ a: MatrixSpan, _ b: MatrixSpan, _ transposition: Transposition, into c: MatrixSpan, alpha: Float = 1,
     beta: Float = 0
 ) {
+    defer { withExtendedLifetime((a.owner, b.owner, c.owner)) {} }
     let inner = transposition == .first ? a.rows : a.columns
     guard c.rows > 0, c.columns > 0 else { return }
     guard inner > 0 else {
