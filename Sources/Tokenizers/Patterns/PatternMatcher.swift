@@ -209,25 +209,12 @@ final class PatternMatcher {
             let step = code[pc]
             var hasFailed = true
             switch step.operation {
-            case .byte:
-                if p < count, text[p] == UInt8(truncatingIfNeeded: step.a) {
-                    (p, pc, hasFailed) = (p + 1, pc + 1, false)
-                }
-            case .scalar:
-                if p < count, text[p] >= 0x80 {
-                    let (value, length) = scalar(text, at: p)
-                    if value == UInt32(bitPattern: step.a) { (p, pc, hasFailed) = (p + length, pc + 1, false) }
-                }
-            case .set:
-                let end = advanced(p, Int(step.a))
-                if end >= 0 { (p, pc, hasFailed) = (end, pc + 1, false) }
             case .loop:
                 let end = loop(step, pc, p)
                 if end >= 0 { (p, pc, hasFailed) = (end, pc + 1, false) }
             case .split:
                 push(Int(step.b), p)
                 (pc, hasFailed) = (Int(step.a), false)
-            case .jump: (pc, hasFailed) = (Int(step.a), false)
             case .accept:
                 stack.removeLast(stack.count - base)
                 return p
@@ -237,18 +224,54 @@ final class PatternMatcher {
                     stack.removeLast(stack.count - base)
                     return end
                 }
-                if step.operation == .atomic {
-                    if end >= 0 { (p, pc, hasFailed) = (end, Int(step.b), false) }
-                } else if (end >= 0) == (step.kind == 0) {
-                    (pc, hasFailed) = (Int(step.b), false)
-                }
-            case .back:
-                let start = moved(p, back: step.a)
-                if start >= 0 { (p, pc, hasFailed) = (start, pc + 1, false) }
-            case .assertion: if holds(step.a, p) { (pc, hasFailed) = (pc + 1, false) }
+                hasFailed = !leave(step, end, &pc, &p)
+            default: hasFailed = !take(step, &pc, &p)
             }
             if hasFailed, !resume(base, &pc, &p) { return Self.failed }
         }
+    }
+
+    /// Does an instruction that has one way on; false where it fails.
+    @inline(__always)
+    private func take(_ step: PatternProgram.Instruction, _ pc: inout Int, _ p: inout Int) -> Bool {
+        switch step.operation {
+        case .byte:
+            guard p < count, text[p] == UInt8(truncatingIfNeeded: step.a) else { return false }
+            p += 1
+        case .scalar:
+            guard p < count, text[p] >= 0x80 else { return false }
+            let (value, length) = scalar(text, at: p)
+            guard value == UInt32(bitPattern: step.a) else { return false }
+            p += length
+        case .set:
+            let end = advanced(p, Int(step.a))
+            guard end >= 0 else { return false }
+            p = end
+        case .back:
+            let start = moved(p, back: step.a)
+            guard start >= 0 else { return false }
+            p = start
+        case .assertion: guard holds(step.a, p) else { return false }
+        case .jump:
+            pc = Int(step.a)
+            return true
+        case .loop, .split, .accept, .look, .atomic: return false
+        }
+        pc += 1
+        return true
+    }
+
+    /// Goes on after a look or an atomic group that ended at `end`, or failed; false where that is a failure here.
+    @inline(__always)
+    private func leave(_ step: PatternProgram.Instruction, _ end: Int, _ pc: inout Int, _ p: inout Int) -> Bool {
+        if step.operation == .atomic {
+            guard end >= 0 else { return false }
+            p = end
+        } else {
+            guard (end >= 0) == (step.kind == 0) else { return false }
+        }
+        pc = Int(step.b)
+        return true
     }
 
     @inline(__always)
@@ -379,18 +402,6 @@ final class PatternMatcher {
                 hasFailed = true
             }
             switch step.operation {
-            case .byte:
-                if p < count, text[p] == UInt8(truncatingIfNeeded: step.a) {
-                    (p, pc, hasFailed) = (p + 1, pc + 1, false)
-                }
-            case .scalar:
-                if p < count, text[p] >= 0x80 {
-                    let (value, length) = scalar(text, at: p)
-                    if value == UInt32(bitPattern: step.a) { (p, pc, hasFailed) = (p + length, pc + 1, false) }
-                }
-            case .set:
-                let end = advanced(p, Int(step.a))
-                if end >= 0 { (p, pc, hasFailed) = (end, pc + 1, false) }
             case .loop where step.c >= 0:
                 let end = loop(step, pc, p, trail: memory.trailLength)
                 if end >= 0 { (p, pc, hasFailed) = (end, pc + 1, false) }
@@ -424,7 +435,6 @@ final class PatternMatcher {
             case .split:
                 push(Int(step.b), p, trail: memory.trailLength)
                 (pc, hasFailed) = (Int(step.a), false)
-            case .jump: (pc, hasFailed) = (Int(step.a), false)
             case .accept: return succeed(p)
             case .look, .atomic:
                 let end = runRemembering(Int(step.a), p, step.operation == .look ? .look : .atomic)
@@ -432,15 +442,8 @@ final class PatternMatcher {
                     stack.removeLast(stack.count - base)
                     return end
                 }
-                if step.operation == .atomic {
-                    if end >= 0 { (p, pc, hasFailed) = (end, Int(step.b), false) }
-                } else if (end >= 0) == (step.kind == 0) {
-                    (pc, hasFailed) = (Int(step.b), false)
-                }
-            case .back:
-                let start = moved(p, back: step.a)
-                if start >= 0 { (p, pc, hasFailed) = (start, pc + 1, false) }
-            case .assertion: if holds(step.a, p) { (pc, hasFailed) = (pc + 1, false) }
+                hasFailed = !leave(step, end, &pc, &p)
+            default: hasFailed = !take(step, &pc, &p)
             }
             if hasFailed, !resume(base, &pc, &p) { return Self.failed }
         }
