@@ -19,14 +19,33 @@ package struct MemoryPlan: Sendable, Hashable {
     package var rank: Int
 }
 
+/// Something that is kept within a part of the memory.
+package struct MemoryShare: Sendable, Hashable {
+    /// One of so many parts of the memory.
+    private let part: Int
+    private let most: Int
+
+    /// Text read for a pass over it.
+    package static let text = MemoryShare(part: 16, most: 64 << 20)
+    /// Samples of what routers see, in F32 and while a layer's are grouped in F64.
+    package static let samples = MemoryShare(part: 8, most: 1 << 40)
+
+    /// How much that is, in bytes.
+    package func bytes(of memory: Int) -> Int { min(most, memory / part) }
+}
+
 /// What is to be done within an amount of memory.
 package struct MemoryPlanner: Sendable {
     /// Bytes of the process.
     package var memory: Int
     package var threads: Int
     package var models: [ModelMemory]
-    /// What else is kept: text, statistics, a tokenizer.
+    /// What else is kept: statistics, a tokenizer.
     package var other = 0
+    /// What is kept more of the more memory there is: text, samples.
+    package var shares: [MemoryShare] = []
+    /// What another part of the work takes when the passes are over.
+    package var floor = 0
     /// Tokens of a window: at least so many go through at once.
     package var length: Int
     /// Tokens that attend to one another, where those before have gone through already.
@@ -58,6 +77,7 @@ package struct MemoryPlanner: Sendable {
     /// Results are the same for any number of threads up to this: fewer do not let more tokens through.
     private static let plannedThreads = 4
 
+    /// Without the shares.
     private var base: Int {
         Self.process + Self.packing * max(threads, Self.plannedThreads) + other
             + models.map { $0.window(attended, threads: max(threads, Self.plannedThreads)) }.reduce(0, max)
@@ -115,16 +135,18 @@ package struct MemoryPlanner: Sendable {
     /// - Throws: `CheckpointError` of `.usage` where it cannot be done, naming the least that it takes.
     package func plan(advice: String? = nil) throws -> MemoryPlan {
         var least = Int.max
+        let shared = shared(of: memory)
         for (rank, way) in ways.enumerated() {
-            let fixed = fixed(way.placements)
+            let fixed = fixed(way.placements) + shared
             let needed = isExact ? max(tokens, length) : length
-            least = min(least, adding(fixed, multiplied(needed, perToken)))
+            least = min(least, adding(fixed - shared, multiplied(needed, perToken)))
             let room = (memory - fixed) / perToken
             guard room >= (isExact ? needed : way.enough) else { continue }
             let count = isExact ? needed : min(room, max(way.limit, length))
             return MemoryPlan(placements: way.placements, tokens: count, bytes: fixed + count * perToken, rank: rank)
         }
-        let mebibytes = least == Int.max ? Int.max >> 20 : (least + Self.mebibyte - 1) / Self.mebibyte
+        least = max(self.least(beside: least), floor)
+        let mebibytes = least >= Int.max - Self.mebibyte ? Int.max >> 20 : (least + Self.mebibyte - 1) / Self.mebibyte
         throw CheckpointError(
             .usage,
             message:
@@ -144,11 +166,23 @@ package struct MemoryPlanner: Sendable {
 
     /// Lets no more memory of matrices be kept than the plan allows.
     package func limitKeptMemory() {
-        MatrixMemory.limit(to: max(memory - Self.process - Self.packing * threads - other, 0))
+        MatrixMemory.limit(
+            to: max(memory - Self.process - Self.packing * threads - other - shared(of: memory), 0))
     }
 
-    /// Bytes that text read for it may take.
-    package static func text(of memory: Int) -> Int { min(64 << 20, memory / 16) }
+    private func shared(of memory: Int) -> Int { shares.reduce(0) { $0 + $1.bytes(of: memory) } }
+
+    /// The least memory that leaves so many bytes beside the shares of it.
+    private func least(beside bytes: Int) -> Int {
+        var memory = bytes
+        // Each turn adds the shares of what the turn before added, which are a small part of it.
+        while memory < Int.max >> 2 {
+            let needed = bytes + shared(of: memory)
+            if needed <= memory { return memory }
+            memory = needed
+        }
+        return bytes
+    }
 
     private func memoryText(_ bytes: Int) -> String {
         bytes % Self.mebibyte == 0 ? "\(bytes >> 20)MiB" : byteText(bytes)

@@ -69,6 +69,7 @@ import Testing
     @Test(arguments: ["llama", "mixtral", "deepseek-v3"])
     func theLeastThatARefusalNamesIsEnough(_ name: String) throws {
         var planner = try Self.planner(name, memory: 1 << 20)
+        planner.shares = [.text, .samples]
         let error = try #require(throws: CheckpointError.self) { try planner.plan() }
         #expect(error.code == .usage)
         let words = error.message.split(separator: " ")

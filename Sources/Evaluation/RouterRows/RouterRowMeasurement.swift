@@ -71,8 +71,7 @@ package struct RouterRowMeasurement {
         let experts = try merged.description.size("experts")
         var planner = try ComputeMemory.passes(
             of: merged, length: length(merged), slots: experts, memory: memory, threads: workers.count)
-        // Samples of what routers see, in F32 and while a layer's are grouped in F64.
-        if case .centroids = measurement { planner.other += memory / 8 }
+        if case .centroids = measurement { planner.shares.append(.samples) }
         let plan = try planner.prepared()
         return (try Decoder(merged, workers: workers, placement: plan.placements.first), plan.tokens)
     }
@@ -196,7 +195,7 @@ package struct RouterRowMeasurement {
         let inputs = try RouterInputs(decoder)
         let encoder = try TextEncoder(for: merged, bytes: takesBytes)
         let perToken = 4 * decoder.configuration.hidden * max(layers(merged).count, 1)
-        let kept = max(experts * 8, min(Self.samples, memory / 16 / perToken))
+        let kept = max(experts * 8, min(Self.samples, MemoryShare.samples.bytes(of: memory) / 2 / perToken))
         let samples = InputSamples(every: max(1, (limited.tokenLimit ?? 0) * sources.count / kept))
         /// How many samples there are after each domain.
         var ends: [Int] = []

@@ -17,7 +17,8 @@ package enum ComputeMemory {
         var planner = MemoryPlanner(
             memory: memory, threads: threads, models: [try ModelMemory(checkpoint, .forward(slots: slots))],
             length: length)
-        planner.other = tokenizer(checkpoint) + MemoryPlanner.text(of: memory) + statistics(checkpoint)
+        planner.other = tokenizer(checkpoint) + statistics(checkpoint)
+        planner.shares = [.text]
         return planner
     }
 

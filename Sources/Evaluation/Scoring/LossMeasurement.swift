@@ -20,7 +20,7 @@ package struct LossMeasurement {
         workers: Workers, memory: Int, checkCancelled: () throws -> Void = {}
     ) throws {
         let length = max(2, min(Self.length, try checkpoint.description.positions ?? Self.length))
-        let kept = MemoryPlanner.text(of: memory) / max(sources.count, 1) / 5
+        let kept = MemoryShare.text.bytes(of: memory) / max(sources.count, 1) / 5
         texts = try sources.map {
             try DomainText(
                 $0, length: length, options: options, encoder: encoder, keptTokens: min(kept, 4 << 20),

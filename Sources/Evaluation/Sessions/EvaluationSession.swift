@@ -110,7 +110,7 @@ public struct EvaluationSession: Sendable {
 
     private func read(_ sources: [DataSource], length: Int, _ encoder: TextEncoder) throws -> [DomainText] {
         // Four bytes for each token that is kept.
-        let kept = MemoryPlanner.text(of: options.compute.memory) / max(sources.count, 1) / 5
+        let kept = MemoryShare.text.bytes(of: options.compute.memory) / max(sources.count, 1) / 5
         return try sources.map {
             try DomainText(
                 $0, length: length, options: options.text.data, encoder: encoder, keptTokens: min(kept, 4 << 20),

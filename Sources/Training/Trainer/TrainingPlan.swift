@@ -34,8 +34,6 @@ package struct TrainingPlan: Sendable, Hashable {
         package var comparesStreams = false
         /// Whether all weights must be in memory.
         package var isResident = false
-        /// Bytes of text that are kept.
-        package var text = 0
 
         package init(
             _ student: Checkpoint, teacher: Checkpoint? = nil, _ selection: ParameterSelection, length: Int,
@@ -59,6 +57,11 @@ package struct TrainingPlan: Sendable, Hashable {
             task.selection.contains(entry.key) ? sum + entry.value.rows * entry.value.columns : sum
         }
         let copies = (task.keepsBest ? 1 : 0) + (task.triesRates ? 1 : 0)
+        let weights = try ModelMemory(task.student, .forward(slots: 0)).weights
+        /// What is kept of the model while its result is written.
+        func kept(isStreamed: Bool) -> Int {
+            (isStreamed ? 0 : weights) + 4 * trained * (4 + copies + (isStreamed ? 1 : 0))
+        }
         func planner(checkpoints: Bool) throws -> MemoryPlanner {
             var models = [
                 try ModelMemory(
@@ -67,13 +70,14 @@ package struct TrainingPlan: Sendable, Hashable {
             ]
             if let teacher = task.teacher { models.append(try ModelMemory(teacher, .forward(slots: 0))) }
             var planner = MemoryPlanner(memory: memory, threads: threads, models: models, length: task.length)
-            planner.other = task.text + task.student.tokenizerMemory
+            planner.other = task.student.tokenizerMemory
             if task.comparesStreams, let teacher = task.teacher { planner.tokenExtra = try 8 * teacher.streamBytes }
             planner.isResident = task.isResident
             let wanted = task.partTokens ?? Self.usualPart
             planner.tokens = max(1, min(wanted, task.stepTokens) / task.length) * task.length
             planner.streamedTokens = planner.tokens
             planner.isExact = true
+            planner.floor = kept(isStreamed: !task.isResident) + Self.writing
             return planner
         }
         // Keeping what layers computed is quicker than computing it again, unless weights have to go for it.
@@ -87,8 +91,7 @@ package struct TrainingPlan: Sendable, Hashable {
         let advice = task.partTokens == nil ? "lower `length`" : "lower `partTokens`"
         let (plan, checkpoints) = try best ?? (last.plan(advice: advice), true)
         let isStreamed = plan.placements[0].weights != .resident
-        let kept = try ModelMemory(task.student, .forward(slots: 0)).weights
-        retained = (isStreamed ? 0 : kept) + 4 * trained * (4 + copies + (isStreamed ? 1 : 0)) + task.text
+        retained = kept(isStreamed: isStreamed)
         guard retained + Self.writing <= memory else {
             let mebibytes = (retained + Self.writing + (1 << 20) - 1) >> 20
             throw CheckpointError(
