@@ -66,6 +66,10 @@ struct KillTests {
         Case(
             testDescription: "pack --force", arguments: ["convert", "--pack", "MODEL/mistral", "-o", "out", "--force"],
             replaces: true),
+        Case(testDescription: "zstd", arguments: ["convert", "--zstd", "MODEL/mistral", "-o", "out"]),
+        Case(
+            testDescription: "distill",
+            arguments: ["distill", "--teacher", "MODEL/mixtral", "--student", "MODEL/mistral", "-o", "out"] + training),
         Case(
             testDescription: "pack a file",
             arguments: ["convert", "--pack", "MODEL/mistral/model.safetensors", "-o", "out.mtz"]),
@@ -213,6 +217,37 @@ struct KillTests {
             try? FileManager.default.removeItem(atPath: work)
         }
         #expect(!folder.names.contains { $0.hasPrefix(".") }, "\(folder.names)")
+    }
+
+    @Test(
+        "A failing disk is an error wherever it is read, and never a fact about a file",
+        arguments: ["readdir", "pread"])
+    func failingReads(_ call: String) throws {
+        guard let library else { return }
+        let output = folder.path + "/out"
+        let made = try Tool.run("upcycle", "-e", "2", Fixtures.model("mistral"), "-o", output, "-q")
+        #expect(made.code == 0, "\(made.errors)")
+        for arguments in [
+            ["convert", output, "-o", folder.path + "/copy", "-q", "--force"], ["inspect", output, "-q"],
+            ["compare", Fixtures.model("mistral"), output, "-q"],
+        ] {
+            for number in 1...400 {
+                let mark = folder.path + "/mark"
+                let result = try Tool.run(
+                    list: arguments,
+                    environment: [
+                        "LD_PRELOAD": library, "FAULT_FAIL": "\(call):\(number):5", "FAULT_MARK": mark,
+                    ])
+                guard FileManager.default.fileExists(atPath: mark) else { break }
+                try FileManager.default.removeItem(atPath: mark)
+                let isCleanUp = result.code == 0 && result.errors.contains("is complete, and what is left")
+                #expect(
+                    result.code == 5 || isCleanUp,
+                    "\(arguments[0]), \(call) \(number): \(result.code) \(result.errors)")
+            }
+            try? FileManager.default.removeItem(atPath: folder.path + "/copy")
+            try? FileManager.default.removeItem(atPath: folder.path + "/.copy.moe-tool-partial")
+        }
     }
 
     @Test("What cannot be cleaned up after the result is in place is a warning, and the end is 0")

@@ -3,8 +3,10 @@
 //   FAULT_KILL_AT=N  the process is killed at its N-th such call; where that is a write, after half of it
 //   FAULT_COUNT=FILE at the end of the process the number of calls is written there
 //   FAULT_NO_FLOCK=1 flock fails as on a file system that has none
-//   FAULT_FAIL=NAME:N:ERRNO  the N-th call of that name fails instead
+//   FAULT_FAIL=NAME:N:ERRNO  the N-th call of that name fails instead; readdir and pread too, which change nothing
+//   FAULT_MARK=FOLDER        is made when one of the latter failed
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -22,7 +25,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static long calls, named, kill_at, fail_at;
 static int fail_errno;
 static char fail_name[32];
-static const char *count_path;
+static const char *count_path, *mark_path;
 
 __attribute__((constructor)) static void begin(void) {
     const char *text = getenv("FAULT_KILL_AT");
@@ -30,6 +33,7 @@ __attribute__((constructor)) static void begin(void) {
     count_path = getenv("FAULT_COUNT");
     text = getenv("FAULT_FAIL");
     if (text) sscanf(text, "%31[^:]:%ld:%d", fail_name, &fail_at, &fail_errno);
+    mark_path = getenv("FAULT_MARK");
     unsetenv("LD_PRELOAD");
 }
 
@@ -51,6 +55,17 @@ static int next(const char *name) {
     if (!dies) pthread_mutex_unlock(&mutex);
     if (fails) errno = fail_errno;
     return dies ? 1 : fails ? -1 : 0;
+}
+
+// Whether a call that only reads is the one to fail; it does not count among those that change something.
+static int fails(const char *name) {
+    if (!fail_at || strcmp(name, fail_name) != 0) return 0;
+    pthread_mutex_lock(&mutex);
+    int result = ++named == fail_at;
+    pthread_mutex_unlock(&mutex);
+    if (result && mark_path) syscall(SYS_mkdirat, AT_FDCWD, mark_path, 0700);
+    if (result) errno = fail_errno;
+    return result;
 }
 
 static void die(void) {
@@ -95,6 +110,22 @@ OPEN(open64)
     }
 WRITE(pwrite, off_t)
 WRITE(pwrite64, off64_t)
+
+#define READDIR(symbol, type) \
+    struct type *symbol(DIR *folder) { \
+        REAL(struct type *, #symbol, DIR *); \
+        return fails("readdir") ? NULL : real(folder); \
+    }
+READDIR(readdir, dirent)
+READDIR(readdir64, dirent64)
+
+#define READ(symbol, type) \
+    ssize_t symbol(int fd, void *bytes, size_t count, type offset) { \
+        REAL(ssize_t, #symbol, int, void *, size_t, type); \
+        return fails("pread") ? -1 : real(fd, bytes, count, offset); \
+    }
+READ(pread, off_t)
+READ(pread64, off64_t)
 
 int rename(const char *from, const char *to) {
     REAL(int, "rename", const char *, const char *);
