@@ -86,7 +86,7 @@ members=(--base "$out/seed" --include-base "${branches[@]}")
 experts=$((count + 1))
 step soup merge --dense "${members[@]}"
 step merged merge "${members[@]}"
-step routers-tuned finetune "$out/merged" "${all[@]}" --steps "$after" --lr 3e-2
+step routers-tuned finetune "$out/merged" "${all[@]}" --steps "$after"
 step all-tuned finetune "$out/merged" --train all --balance hf:0.01 "${all[@]}" --steps "$after" --lr 1.5e-3
 step dense-continued finetune "$out/seed" --train all "${all[@]}" --steps "$equal" --lr 1.5e-3
 step upcycled upcycle "$out/seed" --experts "$experts" --top-k 2
