@@ -171,6 +171,13 @@ struct Densify: AsyncParsableCommand {
         options.target = target
         try writing.check(output: writing.output ?? defaultOutput(for: input, suffix: "-dense"))
         let mixture = try Checkpoint(at: input)
+        // What cannot be made is refused before anything is measured.
+        _ = try mixture.densified(options)
+        let loss =
+            writing.dryRun || measuredText.isEmpty || distill
+            ? nil
+            : try await measureLoss(
+                mixture, measuredText, tokens: training.heldoutTokens ?? Self.measuredTokens, data, writing, common)
         try await addStatistics(mixture, to: &options)
         var (dense, report) = try mixture.densified(options)
         let output = writing.output ?? defaultOutput(for: input, suffix: "-dense")
@@ -193,11 +200,6 @@ struct Densify: AsyncParsableCommand {
         remarks.append(
             "Next: moe-tool distill --teacher \(escaped(input)) --student \(escaped(output)) --data TEXT wins back what was lost."
         )
-        let loss =
-            writing.dryRun || measuredText.isEmpty
-            ? nil
-            : try await measureLoss(
-                mixture, measuredText, tokens: training.heldoutTokens ?? Self.measuredTokens, data, writing, common)
         try await write(
             dense, to: output, writing: writing, common: common, remarks: remarks,
             details: [

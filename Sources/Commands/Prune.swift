@@ -114,6 +114,12 @@ struct Prune: AsyncParsableCommand {
         }
         // What could not be run afterwards is refused before anything is measured.
         _ = try source.description.pruned(size, topK: topK)
+        let loss =
+            writing.dryRun || statistics.data.isEmpty
+            ? nil
+            : try await measureLoss(
+                source, statistics.data, tokens: statistics.tokens, window: statistics.statsLength, statistics.reading,
+                writing, common)
         let choice = try await choice(source, size)
         let name = merge?.rawValue ?? criterion
         var options = PruneOptions(size: size, choice: choice)
@@ -125,11 +131,6 @@ struct Prune: AsyncParsableCommand {
         let expected = try source.pruningForecast(options)
         let left = try pruned.description.size("experts")
         let output = writing.output ?? defaultOutput(for: input, suffix: "-\(left)x")
-        let loss =
-            writing.dryRun || statistics.data.isEmpty
-            ? nil
-            : try await measureLoss(
-                source, statistics.data, tokens: statistics.tokens, statistics.reading, writing, common)
         var remarks = ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."]
         remarks.append(expected.weights.sentence(isExact: expected.isExact))
         var details: JSONObject = [

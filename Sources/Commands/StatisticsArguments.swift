@@ -71,13 +71,13 @@ func measureStatistics(
 
 /// Measures the loss on text before a transform, and makes ready for that after it.
 func measureLoss(
-    _ source: Checkpoint, _ data: [String], tokens: Int, _ reading: DataArguments, _ writing: WritingOptions,
-    _ common: CommonOptions
+    _ source: Checkpoint, _ data: [String], tokens: Int, window: Int? = nil, _ reading: DataArguments,
+    _ writing: WritingOptions, _ common: CommonOptions
 ) async throws -> LossChange {
     let display = StatusLine(isQuiet: common.quiet)
     defer { display.finish() }
     return try await LossChange(
-        source, on: data, text: reading.options(tokenLimit: tokens), compute: writing.compute
+        source, on: data, text: reading.options(tokenLimit: tokens), window: window, compute: writing.compute
     ) { what, progress in
         display.show(
             ProgressText(

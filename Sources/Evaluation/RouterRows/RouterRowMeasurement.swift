@@ -174,10 +174,12 @@ package struct RouterRowMeasurement {
     // MARK: Text
 
     private func domainRows(_ data: [String], _ merged: Checkpoint) throws -> [Int: [Float]] {
+        let sources = try domainExperts(merged, "domain").ordered(DataSource.parse(data))
+        let encoder = try TextEncoder(for: merged, bytes: takesBytes)
+        try DomainText.check(sources, length: length(merged), options: limited, encoder: encoder)
         let (decoder, tokens) = try decoder(merged)
         return try RouterInputs(decoder).domainRows(
-            domainExperts(merged, "domain").ordered(DataSource.parse(data)), length: length(merged), options: limited,
-            encoder: TextEncoder(for: merged, bytes: takesBytes), tokensAtOnce: tokens,
+            sources, length: length(merged), options: limited, encoder: encoder, tokensAtOnce: tokens,
             deviation: recipe.logitDeviation, progress: progress)
     }
 
@@ -191,9 +193,10 @@ package struct RouterRowMeasurement {
         let parsed = try DataSource.parse(data)
         let matched = try? domainExperts(merged, "centroids").ordered(parsed)
         let sources = matched ?? parsed
+        let encoder = try TextEncoder(for: merged, bytes: takesBytes)
+        try DomainText.check(sources, length: length(merged), options: limited, encoder: encoder)
         let (decoder, tokens) = try decoder(merged)
         let inputs = try RouterInputs(decoder)
-        let encoder = try TextEncoder(for: merged, bytes: takesBytes)
         let perToken = 4 * decoder.configuration.hidden * max(layers(merged).count, 1)
         let kept = max(experts * 8, min(Self.samples, MemoryShare.samples.bytes(of: memory) / 2 / perToken))
         let samples = InputSamples(every: max(1, (limited.tokenLimit ?? 0) * sources.count / kept))

@@ -22,6 +22,7 @@ package enum StatisticsPass {
             of: checkpoint, length: length, memory: memory, threads: workers.count
         ).prepared()
         let encoder = try encoder()
+        try DomainText.check(sources, length: length, options: options, encoder: encoder)
         let decoder = try Decoder(checkpoint, workers: workers, placement: plan.placements.first)
         guard
             let observer = RoutingObserver(

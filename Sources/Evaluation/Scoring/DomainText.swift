@@ -50,6 +50,19 @@ package struct DomainText {
         summary = reader.summary
     }
 
+    /// Refuses text that is broken or has not a single window, before anything is computed on it.
+    ///
+    /// - Throws: as `init`.
+    static func check(
+        _ sources: [DataSource], length: Int, options: DataOptions, encoder: TextEncoder
+    ) throws {
+        for source in sources {
+            _ = try DomainText(
+                source, length: length, options: options, encoder: encoder, keptTokens: 0,
+                checkCancelled: { try Interruption.check() })
+        }
+    }
+
     /// Windows that are there already; what bytes they stand for is not known.
     init(_ name: String, length: Int, ids: [Int32], summary: DataSummary) {
         self.name = name

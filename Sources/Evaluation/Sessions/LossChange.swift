@@ -18,17 +18,22 @@ package final class LossChange: Sendable {
     ///
     /// - Parameters:
     ///   - text: how it is read; `tokenLimit` is of each domain.
+    ///   - window: tokens of the windows of another measurement on the same text, which must have one of them too.
     ///   - progress: told what is measured, and how far it has come.
     /// - Throws: as `EvaluationSession.run(_:)`.
     package init(
-        _ source: Checkpoint, on data: [String], text: TextOptions, compute: ComputeOptions,
+        _ source: Checkpoint, on data: [String], text: TextOptions, window: Int? = nil, compute: ComputeOptions,
         progress: @escaping @Sendable (_ what: String, EvaluationProgress) -> Void
     ) async throws {
         let measured = try await runningOnThread {
+            let (sources, encoder) = (try DataSource.parse(data), try text.encoder(source))
             let measurement = try LossMeasurement(
-                source, DataSource.parse(data), text.encoder(source), options: text.data, workers: compute.workers(),
-                memory: compute.memory
+                source, sources, encoder, options: text.data, workers: compute.workers(), memory: compute.memory
             ) { try Interruption.check() }
+            if let window {
+                let length = max(2, min(window, try source.description.positions ?? window))
+                try DomainText.check(sources, length: length, options: text.data, encoder: encoder)
+            }
             return (
                 measurement, try Self.scores(measurement, source) { progress("the loss before", $0) }
             )

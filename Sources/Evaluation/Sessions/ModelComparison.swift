@@ -52,7 +52,10 @@ public struct ModelComparison: JSONResult {
             let paired = try PairedText(
                 a, text.encoder(first.checkpoint), b, text.encoder(second.checkpoint), length: length,
                 options: text.data, tokensAtOnce: plan.tokens)
-            return try DataSource.parse(data).map { source in
+            let domains = try DataSource.parse(data)
+            try DomainText.check(
+                domains, length: length, options: text.data, encoder: text.encoder(first.checkpoint))
+            return try domains.map { source in
                 var comparison = OutputComparison()
                 try paired.forEachBatch(source) { batch in
                     try Interruption.check()
