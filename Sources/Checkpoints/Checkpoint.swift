@@ -68,7 +68,7 @@ public struct Checkpoint: Sendable {
         let folder = file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
         var parts = folder.split(separator: "/").map(String.init)
         if parts.last == "." || parts.last == ".." {
-            parts = resolvedPath(folder).split(separator: "/").map(String.init)
+            parts = ((try? resolvedPath(folder)) ?? folder).split(separator: "/").map(String.init)
         }
         // models--org--name/snapshots/REVISION in the Hugging Face cache.
         if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {

@@ -95,8 +95,8 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
 /// Whether the operating system refused or failed: such an error says nothing of what a file is, and is never taken for it.
 package func isFailureOfSystem(_ error: any Error) -> Bool {
     switch error {
-    case let error as SafetensorsError: error.code == .io
-    case let error as CheckpointError: error.code == .io
+    case let error as SafetensorsError: error.code == .io || error.code == .outOfMemory
+    case let error as CheckpointError: error.code == .io || error.code == .outOfMemory
     default: false
     }
 }

@@ -30,7 +30,7 @@ enum CheckpointFolder {
     ///
     /// - Throws: `SafetensorsError` of `io` where it cannot be read.
     static func hasConfiguration(_ folder: String) throws -> Bool {
-        guard fileExists(folder + "/config.json") else { return false }
+        guard try fileExists(folder + "/config.json") else { return false }
         let object: JSONObject?
         do {
             object = try InputLog.pausing { try ModelConfig(contentsOf: folder + "/config.json").object }
@@ -46,7 +46,7 @@ enum CheckpointFolder {
         let recorded = Set(try Provenance.carriedFiles(in: folder).filter(Companion.isName))
         for name in names {
             let isKnown = isMember(name) || recorded.contains(name)
-            switch PosixFile.entry(folder + "/" + name) {
+            switch try PosixFile.entry(folder + "/" + name) {
             case .file, .link, nil: if isKnown { continue }
             case .folder where name == "additional_chat_templates":
                 let templates = try PosixFile.listDirectory(folder + "/" + name)

@@ -92,7 +92,7 @@ struct CheckpointWriter {
             return try await options.pack ? writePacked(in: work) : write(in: work)
         } catch {
             // Nothing is worth keeping before the journal is there, or where the same inputs would end the same way.
-            if Self.isFinal(error) || !fileExists(work.journalPath) { try? work.remove() }
+            if Self.isFinal(error) || (try? fileExists(work.journalPath)) == false { try? work.remove() }
             throw error
         }
     }
@@ -100,7 +100,7 @@ struct CheckpointWriter {
     private static func isFinal(_ error: any Error) -> Bool {
         switch error {
         case let error as CheckpointError: !error.isResumable
-        case let error as SafetensorsError: error.code != .io
+        case let error as SafetensorsError: error.code != .io && error.code != .outOfMemory
         default: false
         }
     }
@@ -113,7 +113,7 @@ struct CheckpointWriter {
     /// Whether a folder holds what this run would make: it was made of the same sources, which are read for it, in the
     /// same way.
     private func isFinished(at output: String) throws -> Bool {
-        guard PosixFile.isFolder(output), WorkFolder.split(output).name != ".." else { return false }
+        guard try PosixFile.isFolder(output), WorkFolder.split(output).name != ".." else { return false }
         do {
             for (file, name) in zip(plan.files, fileNames) {
                 let found = try ShardedTensors.open(output + "/" + name).files
@@ -128,7 +128,7 @@ struct CheckpointWriter {
             for source in sources { digests[source.path] = try RunIdentity.digest(ofFile: source.path) }
             let made = record(digests, identity)
             return try PosixFile.contents(output + "/" + made.name, limit: .max) == made.bytes
-        } catch is SafetensorsError {
+        } catch let error as SafetensorsError where !error.isFailureOfReading {
             return false
         }
     }
@@ -136,7 +136,7 @@ struct CheckpointWriter {
     private func write(in work: WorkFolder) async throws -> WriteReport {
         let fingerprint = try self.fingerprint
         var earlier: Journal?
-        if fileExists(work.journalPath) {
+        if try fileExists(work.journalPath) {
             earlier = try Journal(resuming: work.journalPath, fingerprint: fingerprint)
             guard earlier != nil else {
                 throw CheckpointError(
@@ -146,14 +146,14 @@ struct CheckpointWriter {
             }
         }
         try checkFreeSpace(for: work, reserved: earlier != nil)
-        if !fileExists(work.content) { try PosixFile.makeDirectory(work.content) }
+        if try !fileExists(work.content) { try PosixFile.makeDirectory(work.content) }
         // Whatever else is there was being written when the run before was stopped.
         let names = Set(plan.files.map(\.name))
         for name in try PosixFile.listDirectory(work.content) where !names.contains(name) {
             try PosixFile.removeTree(work.content + "/" + name)
         }
-        let done = plan.files.map { file -> ByteRanges? in
-            guard let earlier, PosixFile.identity(of: work.content + "/" + file.name)?.size == file.size else {
+        let done = try plan.files.map { file -> ByteRanges? in
+            guard let earlier, try PosixFile.identity(of: work.content + "/" + file.name)?.size == file.size else {
                 return nil
             }
             return earlier.done(in: file.name)
@@ -165,7 +165,7 @@ struct CheckpointWriter {
                 (done?.ranges ?? []).map { (file: file.name, range: $0) }
             }
             journal = try Journal(
-                starting: work.journalPath, fingerprint: fingerprint, replaces: work.replacedMark, done: kept)
+                starting: work.journalPath, fingerprint: fingerprint, replaces: try work.replacedMark, done: kept)
         }
         guard let journal else { throw CheckpointError.cancelled }
         var files: [PosixFile] = []
@@ -174,7 +174,7 @@ struct CheckpointWriter {
             if done != nil {
                 files.append(try PosixFile.openForUpdate(path))
             } else {
-                if fileExists(path) { try PosixFile.unlink(path) }
+                if try fileExists(path) { try PosixFile.unlink(path) }
                 let created = try PosixFile.create(path)
                 try created.preallocate(file.size)
                 files.append(created)
@@ -313,7 +313,7 @@ struct CheckpointWriter {
         }
         var needed = plan.byteCount + extra
         if reserved {
-            for file in plan.files { needed -= PosixFile.allocatedBytes(work.content + "/" + file.name) }
+            for file in plan.files { needed -= try PosixFile.allocatedBytes(work.content + "/" + file.name) }
         }
         let free = try PosixFile.freeSpace(parent)
         guard needed <= free else {
@@ -326,10 +326,12 @@ struct CheckpointWriter {
     /// An output that is one of the inputs, or inside of one, or around one, would destroy what it is made from.
     private func refuseOverlap(with output: String) throws {
         let (parent, name) = WorkFolder.split(output)
-        let target = fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
-        for source in Set(sources.map { resolvedPath(WorkFolder.split($0.path).parent) }) {
+        let target = try fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
+        for source in Set(try sources.map { try resolvedPath(WorkFolder.split($0.path).parent) }) {
             // A file by itself, such as a router's, lies among others; a checkpoint's folder is its own.
-            let isCheckpoint = ["config.json", AdapterConfiguration.fileName].contains { fileExists(source + "/" + $0) }
+            let isCheckpoint = try ["config.json", AdapterConfiguration.fileName].contains {
+                try fileExists(source + "/" + $0)
+            }
             guard
                 target == source || source.hasPrefix(target + "/") || (isCheckpoint && target.hasPrefix(source + "/"))
             else { continue }

@@ -40,7 +40,7 @@ package struct Companion: Sendable, Hashable {
         try PosixFile.listDirectory(folder).filter(isName).compactMap { name in
             // A file that cannot be opened, the missing blob of a cache say, is not passed over: nothing is lost silently.
             let path = try PosixFile.path(of: name, inFolder: folder)
-            if !name.contains("."), PosixFile.isFolder(path) { return nil }
+            if !name.contains("."), try PosixFile.isFolder(path) { return nil }
             _ = try PosixFile.open(path)
             return Companion(name: name, content: .file(path))
         }

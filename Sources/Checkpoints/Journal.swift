@@ -42,7 +42,7 @@ final class Journal: Sendable {
 
     /// What a journal says of the run; nil where there is none, or it was cut short before it said anything.
     static func preamble(of path: String) throws -> (fingerprint: String, replaces: String?)? {
-        guard fileExists(path) else { return nil }
+        guard try fileExists(path) else { return nil }
         let bytes = try PosixFile.contents(path, limit: .max)
         let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 2, omittingEmptySubsequences: false)
         guard lines.count > 1 else { return nil }

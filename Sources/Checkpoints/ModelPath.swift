@@ -8,7 +8,7 @@ import Safetensors
 ///
 /// - Throws: `CheckpointError` where there is neither.
 package func resolveModelPath(_ path: String) throws -> String {
-    fileExists(path) ? path : try cachedModelPath(path)
+    try fileExists(path) ? path : cachedModelPath(path)
 }
 
 /// The folder that a name stands for in the Hugging Face cache alone.
@@ -28,12 +28,12 @@ func cachedModelPath(_ path: String) throws -> String {
     let repository = "\(cache)/models--\(name[0])--\(name[1])"
     let reference = "\(repository)/refs/\(revision)"
     var commit = revision
-    if fileExists(reference) {
+    if try fileExists(reference) {
         let text = String(decoding: try PosixFile.contents(reference, limit: 4096), as: UTF8.self)
         commit = text.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
     }
     let snapshot = "\(repository)/snapshots/\(commit)"
-    guard !commit.isEmpty, !commit.contains("/"), !commit.hasPrefix("."), fileExists(snapshot) else {
+    guard !commit.isEmpty, !commit.contains("/"), !commit.hasPrefix("."), try fileExists(snapshot) else {
         throw CheckpointError(
             .io, file: path,
             message: "there is no such folder, and no revision \(escaped(revision)) of it in the Hugging Face cache "
@@ -51,7 +51,7 @@ package func defaultPlace(for input: String) -> (folder: String?, name: String) 
     func last(_ path: String) -> String {
         path.split(separator: "/").last { $0 != "." }.map(String.init) ?? "model"
     }
-    guard let path = PosixFile.resolved(input) else {
+    guard let path = try? PosixFile.resolved(input) else {
         return (nil, last(input).split(separator: "@").first.map(String.init) ?? "model")
     }
     guard let repository = PosixFile.hubRepository(of: path) else {

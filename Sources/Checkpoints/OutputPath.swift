@@ -15,15 +15,15 @@ package struct OutputPath: Sendable {
     package init(_ path: String) throws {
         var (parent, name) = WorkFolder.split(path)
         if [".", "..", "", "/"].contains(name) {
-            guard !path.isEmpty, let resolved = PosixFile.resolved(path), resolved != "/" else {
+            guard !path.isEmpty, let resolved = try PosixFile.resolved(path), resolved != "/" else {
                 throw CheckpointError(.usage, file: path, message: "expected the name of an output")
             }
             (parent, name) = WorkFolder.split(resolved)
         }
-        guard PosixFile.isFolder(parent) else {
+        guard try PosixFile.isFolder(parent) else {
             throw CheckpointError(
                 .io, file: path,
-                message: fileExists(parent)
+                message: try fileExists(parent)
                     ? "\(escaped(parent)), in which it is to be written, is not a folder"
                     : "the folder \(escaped(parent)), in which it is to be written, does not exist: make it first")
         }
@@ -39,7 +39,7 @@ package struct OutputPath: Sendable {
     ///   - unfinishedWork: what an earlier run left of its work on this output, for the message.
     /// - Throws: `CheckpointError` of `usage`.
     package func checkReplacing(_ kind: OutputKind, overwrite: Bool, unfinishedWork: String? = nil) throws {
-        guard let entry = PosixFile.entry(path) else { return }
+        guard let entry = try PosixFile.entry(path) else { return }
         func refusal(_ message: String) -> CheckpointError { CheckpointError(.usage, file: path, message: message) }
         guard overwrite else {
             let work =
@@ -54,8 +54,10 @@ package struct OutputPath: Sendable {
                 throw refusal("`overwrite` replaces \(kind.name)'s folder, and this is not a folder")
             }
         } else {
-            guard entry == .file || (entry == .link && PosixFile.identity(of: path) != nil && !PosixFile.isFolder(path))
-            else { throw refusal("`overwrite` replaces \(kind.name), and this is not a file") }
+            let leadsToFile = try PosixFile.identity(of: path) != nil && !PosixFile.isFolder(path)
+            guard entry == .file || entry == .link && leadsToFile else {
+                throw refusal("`overwrite` replaces \(kind.name), and this is not a file")
+            }
         }
         if let objection = try InputLog.pausing({ try kind.objection(path) }) {
             throw refusal(
@@ -71,23 +73,23 @@ package struct OutputPath: Sendable {
         func refusal(_ message: String) -> CheckpointError { CheckpointError(.usage, file: path, message: message) }
         var pending = [path]
         while let next = pending.popLast() {
-            if let identity = PosixFile.identity(of: next), let input = InputLog.input(identity) {
+            if let identity = try PosixFile.identity(of: next), let input = InputLog.input(identity) {
                 throw refusal(
                     "it would take the place of \(escaped(input)), which this run reads: choose another output")
             }
-            if PosixFile.entry(next) == .folder {
+            if try PosixFile.entry(next) == .folder {
                 pending += try PosixFile.listDirectory(next).map { next + "/" + $0 }
             }
         }
-        var folder = PosixFile.resolved(parent) ?? parent
+        var folder = try PosixFile.resolved(parent) ?? parent
         while true {
-            if let identity = PosixFile.identity(of: folder), let input = InputLog.folder(identity) {
+            if let identity = try PosixFile.identity(of: folder), let input = InputLog.folder(identity) {
                 throw refusal("it would become part of the data in \(escaped(input)): choose a place outside of it")
             }
             guard folder != "/", folder.hasPrefix("/") else { break }
             folder = WorkFolder.split(folder).parent
         }
-        if !fileExists(path), CheckpointFolder.isMember(name), try CheckpointFolder.hasConfiguration(parent) {
+        if try !fileExists(path), CheckpointFolder.isMember(name), try CheckpointFolder.hasConfiguration(parent) {
             throw refusal("it would become a file of the checkpoint in \(escaped(parent)): choose another name")
         }
     }
@@ -142,7 +144,7 @@ package struct OutputKind: Sendable {
             return "\(escaped(name)) is there, which is no file of a tokenizer that is trained here"
         }
         let file = path + "/tokenizer.json"
-        guard fileExists(file) else { return nil }
+        guard try fileExists(file) else { return nil }
         let bytes = try PosixFile.contents(file, limit: 512 << 20)
         let json = try? JSON(parsing: bytes, file: file).object
         return json?["model"]?.object?["type"] == nil ? "tokenizer.json is none" : nil
@@ -209,7 +211,7 @@ package struct OutputFile: Sendable {
     }
 
     /// Writes files that belong together: all are on disk before the first takes its place, they take them one right after
-    /// the other, and where one cannot, those that were put before it are taken away again.
+    /// the other, and where one cannot, what was at the places before is put back.
     package static func write(_ files: [(file: OutputFile, bytes: [UInt8])]) throws {
         for (file, _) in files { try file.check() }
         var growing: [GrowingFile] = []
@@ -218,13 +220,10 @@ package struct OutputFile: Sendable {
             try one.fill { file throws(SafetensorsError) in try file.writeExactly(bytes, at: 0) }
             growing.append(one)
         }
-        let wasThere = files.map { fileExists($0.file.path) }
         try Interruption.protecting {
             for (index, one) in growing.enumerated() {
-                do { try one.put(syncing: false) } catch {
-                    for earlier in 0..<index where !wasThere[earlier] {
-                        try? PosixFile.unlink(files[earlier].file.path)
-                    }
+                do { try one.putReversibly() } catch {
+                    for earlier in growing[..<index].reversed() { try? earlier.takeBack() }
                     throw error
                 }
             }

@@ -84,11 +84,9 @@ public struct PackedCopy: Sendable {
         guard output.hasSuffix(suffix) else {
             throw CheckpointError(.usage, file: output, message: "the output of one file must end in \(suffix)")
         }
-        guard
-            PosixFile.identity(of: output).map({ found in
-                PosixFile.identity(of: input)?.isSameFile(as: found) ?? false
-            }) != true
-        else {
+        if let found = try PosixFile.identity(of: output),
+            try PosixFile.identity(of: input)?.isSameFile(as: found) == true
+        {
             throw CheckpointError(.usage, file: output, message: "the output is the input: choose another")
         }
         let sources = try Sources(direction, input)
@@ -124,10 +122,10 @@ public struct PackedCopy: Sendable {
         _ sources: Sources, in folder: String, _ carried: [(name: String, path: String)], as names: [String]? = nil
     ) throws -> Bool {
         let targets = (names ?? sources.names.map { copiedName($0) }).map { folder + "/" + $0 }
-        guard targets.allSatisfy(fileExists) else { return false }
+        guard try targets.allSatisfy(fileExists) else { return false }
         for (name, path) in carried {
             let copy = folder + "/" + name
-            guard fileExists(copy), try RunIdentity.digest(ofFile: copy) == RunIdentity.digest(ofFile: path) else {
+            guard try fileExists(copy), try RunIdentity.digest(ofFile: copy) == RunIdentity.digest(ofFile: path) else {
                 return false
             }
         }
@@ -154,7 +152,7 @@ public struct PackedCopy: Sendable {
                 for (file, target) in zip(files, targets) { try verifier.verify(unpacked: target, of: file) }
                 return true
             }
-        } catch is SafetensorsError {
+        } catch let error as SafetensorsError where !error.isFailureOfReading {
             return false
         }
     }
@@ -231,7 +229,7 @@ public struct PackedCopy: Sendable {
     /// Files that are copied as they are.
     private func carriedFiles() throws -> [(name: String, path: String)] {
         var names = try Companion.inFolder(input).map(\.name)
-        for name in ["config.json", Provenance.fileName, ShardIndex.fileName] where fileExists(input + "/" + name) {
+        for name in ["config.json", Provenance.fileName, ShardIndex.fileName] where try fileExists(input + "/" + name) {
             names.append(name)
         }
         return try names.map { ($0, try PosixFile.path(of: $0, inFolder: input)) }
@@ -239,8 +237,8 @@ public struct PackedCopy: Sendable {
 
     private func refuseOverlap() throws {
         let (parent, name) = WorkFolder.split(output)
-        let target = fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
-        let source = resolvedPath(input)
+        let target = try fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
+        let source = try resolvedPath(input)
         guard target != source, !source.hasPrefix(target + "/"), !target.hasPrefix(source + "/") else {
             throw CheckpointError(
                 .usage, file: output,

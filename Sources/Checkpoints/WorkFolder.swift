@@ -46,9 +46,9 @@ package final class WorkFolder {
         parent = target.parent
         folder = Self.path(for: target.path)
         replacesOutput = overwrite
-        if !fileExists(folder) {
+        if try !fileExists(folder) {
             // Refused without a trace.
-            if fileExists(output) {
+            if try fileExists(output) {
                 if resume, try InputLog.pausing(isFinished) {
                     isComplete = true
                 } else {
@@ -63,7 +63,8 @@ package final class WorkFolder {
             if isComplete { try remove() }
         } catch {
             // What was made a moment ago and holds nothing is not left behind.
-            if !fileExists(journalPath), !fileExists(publishingPath), !fileExists(content) { try? remove() }
+            let isEmpty = try? ![journalPath, publishingPath, content].contains(where: fileExists)
+            if isEmpty == true { try? remove() }
             throw error
         }
     }
@@ -75,7 +76,7 @@ package final class WorkFolder {
                 try PosixFile.makeDirectory(folder)
             } catch {
                 guard error.errno == EEXIST else { throw error }
-                guard PosixFile.entry(folder) == .folder else {
+                guard try PosixFile.entry(folder) == .folder else {
                     throw CheckpointError(
                         .usage, file: folder, message: "expected the folder of an unfinished run: remove this file")
                 }
@@ -100,17 +101,17 @@ package final class WorkFolder {
 
     /// Brings what a run left that was killed while it published to one side or the other.
     private func recover(resume: Bool, overwrite: Bool) throws {
-        if fileExists(publishingPath) {
+        if try fileExists(publishingPath) {
             let text = String(decoding: try PosixFile.contents(publishingPath, limit: 4096), as: UTF8.self)
             // One that was cut short was being written, and nothing had been moved.
             if text.hasSuffix("\n") {
                 let mark = String(text.dropLast())
-                if Self.mark(of: output) == mark {
+                if try Self.mark(of: output) == mark {
                     // It is in place: what lies here is what it replaced.
                     if resume { isComplete = true }
                     try removeContents()
                 } else if try isInContent(mark) {
-                    if fileExists(asidePath), !fileExists(output) { try PosixFile.rename(asidePath, output) }
+                    if try fileExists(asidePath), try !fileExists(output) { try PosixFile.rename(asidePath, output) }
                 } else if overwrite, !resume {
                     try removeContents()
                 } else {
@@ -120,7 +121,7 @@ package final class WorkFolder {
                             + "and start over with `overwrite`")
                 }
             }
-            if fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
+            if try fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
         }
     }
 
@@ -135,12 +136,12 @@ package final class WorkFolder {
         } else if overwrite, !resume {
             try removeContents()
         }
-        if fileExists(output) {
+        if try fileExists(output) {
             if journal == nil, resume, try InputLog.pausing(isFinished) {
                 isComplete = true
                 return
             }
-            let agreed = resume && journal?.replaces == Self.mark(of: output)
+            let agreed = try resume && journal?.replaces == Self.mark(of: output)
             let work = journal == nil ? nil : folder
             try target.checkReplacing(kind, overwrite: overwrite || agreed, unfinishedWork: work)
             replacesOutput = true
@@ -154,18 +155,21 @@ package final class WorkFolder {
     }
 
     /// What the journal notes of the checkpoint that is to be replaced.
-    var replacedMark: String? { replacesOutput && fileExists(output) ? Self.mark(of: output) : nil }
+    var replacedMark: String? {
+        get throws { replacesOutput ? try Self.mark(of: output) : nil }
+    }
 
-    /// A file or folder by its number in the file system.
-    package static func mark(of path: String) -> String? {
-        guard let identity = try? PosixFile.identity(ofLink: path) else { return nil }
+    /// A file or folder by its number in the file system; nil where there is nothing.
+    package static func mark(of path: String) throws -> String? {
+        guard try fileExists(path) else { return nil }
+        let identity = try PosixFile.identity(ofLink: path)
         return "\(identity.device):\(identity.inode)"
     }
 
     private func isInContent(_ mark: String) throws -> Bool {
-        if Self.mark(of: content) == mark { return true }
-        guard PosixFile.entry(content) == .folder else { return false }
-        return try PosixFile.listDirectory(content).contains { Self.mark(of: content + "/" + $0) == mark }
+        if try Self.mark(of: content) == mark { return true }
+        guard try PosixFile.entry(content) == .folder else { return false }
+        return try PosixFile.listDirectory(content).contains { try Self.mark(of: content + "/" + $0) == mark }
     }
 
     /// Puts the finished checkpoint in its place, and answers with what could not be cleaned up after that.
@@ -180,13 +184,13 @@ package final class WorkFolder {
     private func put(_ file: String?, replacing kind: OutputKind) throws -> [String] {
         let published = file.map { content + "/" + $0 } ?? content
         try PosixFile.syncDirectory(content)
-        guard let mark = Self.mark(of: published) else {
+        guard let mark = try Self.mark(of: published) else {
             throw CheckpointError(.io, file: published, message: "it is gone: something else removed it")
         }
         try PosixFile.write(publishingPath, Array((mark + "\n").utf8))
         try PosixFile.syncDirectory(folder)
         do {
-            if replacesOutput, fileExists(output) {
+            if replacesOutput, try fileExists(output) {
                 // It may have changed in the hours since it was looked at.
                 try OutputPath(output).checkReplacing(kind, overwrite: true)
                 try PosixFile.exchange(published, output, aside: asidePath)
@@ -209,8 +213,8 @@ package final class WorkFolder {
     /// Removes the folder and what is in it.
     package func remove() throws {
         try removeContents()
-        if fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
-        for path in [folder + "/lock", FileLock.ownerPath(folder + "/lock")] where fileExists(path) {
+        if try fileExists(publishingPath) { try PosixFile.unlink(publishingPath) }
+        for path in [folder + "/lock", FileLock.ownerPath(folder + "/lock")] where try fileExists(path) {
             try PosixFile.unlink(path)
         }
         try PosixFile.removeDirectory(folder)
@@ -222,7 +226,7 @@ package final class WorkFolder {
     /// The journal goes first: without it nothing is resumed, so that a kill on the way leaves no journal of files that
     /// are gone.
     private func removeContents() throws {
-        for path in [journalPath, Journal.growingPath(journalPath)] where fileExists(path) {
+        for path in [journalPath, Journal.growingPath(journalPath)] where try fileExists(path) {
             try PosixFile.unlink(path)
         }
         try PosixFile.removeTree(content)
@@ -231,7 +235,8 @@ package final class WorkFolder {
 
     /// Removes what an interrupted run left of `output`, if anything.
     package static func discard(_ output: String) throws {
-        guard let target = try? OutputPath(output), fileExists(path(for: target.path)) else { return }
+        let target = try OutputPath(output)
+        guard try fileExists(path(for: target.path)) else { return }
         // With leave to overwrite nothing of it is gone on with.
         try WorkFolder(output: output, overwrite: true, resume: false).remove()
     }
@@ -240,7 +245,7 @@ package final class WorkFolder {
     /// work folder is opened.
     package static func check(output: String, overwrite: Bool) throws {
         let target = try OutputPath(output)
-        if !fileExists(path(for: target.path)) { try target.checkReplacing(.checkpoint, overwrite: overwrite) }
+        if try !fileExists(path(for: target.path)) { try target.checkReplacing(.checkpoint, overwrite: overwrite) }
     }
 
     /// The parent folder and the last component of a path.
@@ -254,19 +259,21 @@ package final class WorkFolder {
 }
 
 /// Whether anything is at `path`, a dangling symbolic link included.
-package func fileExists(_ path: String) -> Bool {
-    PosixFile.entry(path) != nil
+///
+/// - Throws: `SafetensorsError` where that cannot be told.
+package func fileExists(_ path: String) throws(SafetensorsError) -> Bool {
+    try PosixFile.entry(path) != nil
 }
 
 /// Makes a folder and those above it, as far as they are not there.
 package func makeFolders(_ path: String) throws(SafetensorsError) {
-    guard !fileExists(path) else { return }
+    guard try !fileExists(path) else { return }
     if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeFolders(String(path[..<slash])) }
     // A path may end in a slash.
-    if !fileExists(path) { try PosixFile.makeDirectory(path) }
+    if try !fileExists(path) { try PosixFile.makeDirectory(path) }
 }
 
-/// The path with every symbolic link followed; the path itself where that is not possible.
-package func resolvedPath(_ path: String) -> String {
-    PosixFile.resolved(path) ?? path
+/// The path with every symbolic link followed; the path itself where it leads nowhere.
+package func resolvedPath(_ path: String) throws(SafetensorsError) -> String {
+    try PosixFile.resolved(path) ?? path
 }

@@ -71,7 +71,8 @@ struct Compare: AsyncParsableCommand {
             let moe = try Checkpoint(ifModelAt: second), moe.isMixture
         {
             try await compareByRole(dense, moe, page)
-        } else if let a = try? Checkpoint(at: first), let b = try? Checkpoint(at: second), a.isMixture == b.isMixture,
+        } else if let a = try Checkpoint(ifModelAt: first), let b = try Checkpoint(ifModelAt: second),
+            a.isMixture == b.isMixture,
             a.isQuantised || b.isQuantised
         {
             try await compareErrors(a, b, page)

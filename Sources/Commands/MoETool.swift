@@ -132,6 +132,7 @@ private struct Failure {
             case .io: exitCode = 5
             case .damaged: exitCode = 6
             case .invalidArgument: exitCode = 2
+            case .outOfMemory: exitCode = 70
             default: exitCode = 3
             }
         case is InterruptionError:

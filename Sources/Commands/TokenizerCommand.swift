@@ -133,7 +133,7 @@ struct TokenizerCommand: ParsableCommand {
 private func open(_ model: String) throws -> Tokenizer {
     if model.hasSuffix(".json") || Tokenizer.isSentencePiece(model) { return try Tokenizer(contentsOf: model) }
     let folder = try resolveModelPath(model)
-    guard Tokenizer.fileNames.contains(where: { fileExists(folder + "/" + $0) }) else {
+    guard try Tokenizer.fileNames.contains(where: { try fileExists(folder + "/" + $0) }) else {
         throw CheckpointError(
             .incompatible, file: model,
             message:

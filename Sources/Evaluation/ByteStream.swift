@@ -50,6 +50,10 @@ private final class PlainStream: ByteStream {
     }
 }
 
+private func outOfMemory(_ path: String) -> CheckpointError {
+    CheckpointError(.outOfMemory, file: path, message: "out of memory: there is none to decompress it with")
+}
+
 /// Frames of Zstandard (RFC 8878), one after another.
 private final class ZstdStream: ByteStream {
     private let source: any ByteStream
@@ -65,8 +69,7 @@ private final class ZstdStream: ByteStream {
 
     init(_ source: any ByteStream, path: String) throws {
         guard let context = ZSTD_createDCtx() else {
-            throw CheckpointError(
-                .outOfMemory, file: path, message: "out of memory: there is none to decompress it with")
+            throw outOfMemory(path)
         }
         self.source = source
         self.path = path
@@ -114,6 +117,7 @@ private final class ZstdStream: ByteStream {
                     "it was compressed with a window that takes more memory than is given to one file (zstd --long): "
                         + "recompress it with `zstd -d --long=31 -c FILE | zstd -o NEW`")
             }
+            if ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation { throw outOfMemory(path) }
             let reason = ZSTD_getErrorName(status).map { String(cString: $0) } ?? "unknown"
             throw failure("it cannot be decompressed as Zstandard: \(reason)")
         }

@@ -108,7 +108,7 @@ package struct DataFile: Hashable {
             throw CheckpointError(.incompatible, file: folder, message: "a link that leads back to a folder around it")
         }
         guard seen.insert(identity).inserted else { return }
-        InputLog.recordFolder(folder)
+        try InputLog.recordFolder(folder)
         ancestors.append(identity)
         defer { ancestors.removeLast() }
         for name in try PosixFile.listDirectory(folder) where !isIgnored(name) {

@@ -57,7 +57,7 @@ package struct DataSource: Sendable, Hashable {
     /// The domains of a folder, sorted: each file or folder in it is one. Hidden ones, and files that explain (README,
     /// LICENSE, .md), are none.
     static func entries(of folder: String, tokens: TokenDType?) throws -> [DataSource] {
-        InputLog.recordFolder(folder)
+        try InputLog.recordFolder(folder)
         let sources = try PosixFile.listDirectory(folder).compactMap { entry -> DataSource? in
             guard !DataFile.isIgnored(entry) else { return nil }
             let path = folder.hasSuffix("/") ? folder + entry : folder + "/" + entry

@@ -23,10 +23,10 @@ extension TextEncoder {
         } else if !bytes {
             // What is of another kind under these names is none: files of tokens are read without it.
             for file in checkpoint.companions where Tokenizer.fileNames.contains(file.name) {
-                guard case .file(let path) = file.content, let tokenizer = try? Tokenizer(contentsOf: path) else {
-                    continue
-                }
-                kind = .tokenizer(tokenizer)
+                guard case .file(let path) = file.content else { continue }
+                do { kind = .tokenizer(try Tokenizer(contentsOf: path)) } catch  where isFailureOfSystem(error) {
+                    throw error
+                } catch { continue }
                 break
             }
         }

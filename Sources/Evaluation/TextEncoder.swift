@@ -16,12 +16,14 @@ package struct TextEncoder: Sendable {
         ///
         /// - Throws: `SafetensorsError` and `TokenizerError` for one that cannot be used.
         package static func tokenizer(inFolder folder: String) throws -> Kind? {
-            if fileExists(folder + "/tokenizer.json") { return .tokenizer(try Tokenizer(inFolder: folder)) }
+            if try fileExists(folder + "/tokenizer.json") { return .tokenizer(try Tokenizer(inFolder: folder)) }
             // What is of another kind under these names is none: files of tokens are read without it.
-            for name in Tokenizer.fileNames where fileExists(folder + "/" + name) {
-                if let tokenizer = try? Tokenizer(inFolder: folder) { return .tokenizer(tokenizer) }
+            guard try Tokenizer.fileNames.contains(where: { try fileExists(folder + "/" + $0) }) else { return nil }
+            do { return .tokenizer(try Tokenizer(inFolder: folder)) } catch  where isFailureOfSystem(error) {
+                throw error
+            } catch {
+                return nil
             }
-            return nil
         }
     }
 

@@ -13,13 +13,13 @@ public func inspect(_ path: String) throws -> Inspection {
 
 /// What is wrong with a checkpoint's tokenizer for text that its model is to read.
 private func tokenizerWarnings(_ inspection: Inspection, _ folder: String) throws -> [String] {
-    guard let model = inspection.model, fileExists(folder + "/tokenizer.json") else { return [] }
+    guard let model = inspection.model, try fileExists(folder + "/tokenizer.json") else { return [] }
     let tokenizer: Tokenizer
     do {
         tokenizer = try Tokenizer(inFolder: folder)
     } catch let error as TokenizerError {
         return [error.description]
-    } catch let error as SafetensorsError {
+    } catch let error as SafetensorsError where !isFailureOfSystem(error) {
         return [error.description]
     }
     guard tokenizer.vocabularySize > model.vocabulary else { return [] }

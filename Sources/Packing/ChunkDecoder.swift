@@ -19,7 +19,7 @@ final class ChunkDecoder: @unchecked Sendable {
             planes.deallocate()
             spare.deallocate()
             frames.deallocate()
-            throw SafetensorsError(.io, message: "there is no memory for decompressing")
+            throw ZstdFailure.outOfMemory
         }
         self.context = context
     }
@@ -130,6 +130,7 @@ final class ChunkDecoder: @unchecked Sendable {
         }
         let size = ZSTD_decompressDCtx(context, target.baseAddress, target.count, frame.baseAddress, frame.count)
         guard ZSTD_isError(size) == 0, size == target.count else {
+            if ZstdFailure.isOutOfMemory(size) { throw ZstdFailure.outOfMemory }
             let isChecksum = ZSTD_getErrorCode(size) == ZSTD_error_checksum_wrong
             let reason = ZSTD_getErrorName(size).map { String(cString: $0) } ?? "unknown"
             throw failure(isChecksum ? .damaged : .malformed, "it cannot be decompressed: \(reason)")

@@ -19,7 +19,7 @@ final class ChunkEncoder: @unchecked Sendable {
     init() throws(SafetensorsError) {
         guard let context = ZSTD_createCCtx() else {
             planes.deallocate()
-            throw SafetensorsError(.io, message: "there is no memory for compressing")
+            throw ZstdFailure.outOfMemory
         }
         self.context = context
         ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
@@ -117,8 +117,7 @@ final class ChunkEncoder: @unchecked Sendable {
         ZSTD_CCtx_setParameter(context, ZSTD_c_experimentalParam5, literals)
         let size = ZSTD_compress2(context, output.baseAddress, output.count, bytes.baseAddress, bytes.count)
         guard ZSTD_isError(size) == 0 else {
-            let reason = ZSTD_getErrorName(size).map { String(cString: $0) } ?? "unknown"
-            throw SafetensorsError(.io, message: "a chunk cannot be compressed: \(reason)")
+            throw ZstdFailure.compressing("a chunk", size)
         }
         return size
     }

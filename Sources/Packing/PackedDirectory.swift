@@ -98,7 +98,7 @@ package struct PackedDirectory: Sendable {
                 .invalidArgument, message: "the directory would have \(bytes.count) bytes, more than a reader accepts")
         }
         guard let context = ZSTD_createCCtx() else {
-            throw SafetensorsError(.io, message: "there is no memory for compressing")
+            throw ZstdFailure.outOfMemory
         }
         defer { ZSTD_freeCCtx(context) }
         ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
@@ -106,7 +106,7 @@ package struct PackedDirectory: Sendable {
         var output = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
         let size = ZSTD_compress2(context, &output, output.count, bytes, bytes.count)
         guard ZSTD_isError(size) == 0 else {
-            throw SafetensorsError(.io, message: "the directory cannot be compressed")
+            throw ZstdFailure.compressing("the directory", size)
         }
         return Array(output[0..<size])
     }
@@ -135,6 +135,7 @@ package struct PackedDirectory: Sendable {
         var bytes = [UInt8](repeating: 0, count: Int(size))
         let made = ZSTD_decompress(&bytes, bytes.count, frame, frame.count)
         guard ZSTD_isError(made) == 0, made == bytes.count else {
+            if ZstdFailure.isOutOfMemory(made) { throw ZstdFailure.outOfMemory }
             let isChecksum = ZSTD_getErrorCode(made) == ZSTD_error_checksum_wrong
             throw failure(isChecksum ? .damaged : .malformed, "cannot be decompressed: copy the file again")
         }

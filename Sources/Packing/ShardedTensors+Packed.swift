@@ -33,7 +33,7 @@ extension ShardedTensors {
     ///
     /// - Throws: `SafetensorsError` for a folder with files of both kinds.
     package static func isPacked(_ path: String) throws(SafetensorsError) -> Bool {
-        guard PosixFile.isFolder(path) else {
+        guard try PosixFile.isFolder(path) else {
             return path.hasSuffix(PackedFile.suffix)
         }
         let names = try PosixFile.listDirectory(path).filter { $0.hasPrefix("model") }

@@ -42,7 +42,7 @@ package struct ReportFile: Sendable {
     /// A report whose data was not put in its place any more, since its writing was killed between the two, is replaced
     /// whole.
     private func files() throws -> (page: OutputFile, data: OutputFile) {
-        let isHalf = !fileExists(jsonPath) && fileExists(PosixFile.growingPath(jsonPath))
+        let isHalf = try !fileExists(jsonPath) && fileExists(PosixFile.growingPath(jsonPath))
         return (
             try OutputFile(path, .report, overwrite: replaces || isHalf),
             try OutputFile(jsonPath, .report, overwrite: replaces)

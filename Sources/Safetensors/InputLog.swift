@@ -27,8 +27,8 @@ package enum InputLog {
     }
 
     /// Notes a folder of which every file is an input, those that may still be put there included.
-    package static func recordFolder(_ path: String) {
-        guard let identity = PosixFile.identity(of: path) else { return }
+    package static func recordFolder(_ path: String) throws(SafetensorsError) {
+        guard let identity = try PosixFile.identity(of: path) else { return }
         state.withLock { if $0.isOn { $0.folders[FileKey(identity)] = path } }
     }
 

@@ -29,7 +29,7 @@ extension PosixFile {
 
     /// Writes a new file, in the place of one that is there, and syncs it. A kill may leave it cut short.
     package static func write(_ path: String, _ bytes: [UInt8]) throws(SafetensorsError) {
-        if entry(path) != nil { try unlink(path) }
+        if try entry(path) != nil { try unlink(path) }
         let file = try create(path)
         try file.writeExactly(bytes, at: 0)
         try file.sync()
@@ -38,7 +38,7 @@ extension PosixFile {
     /// Copies a file's bytes into a new file, and syncs it.
     package static func copy(_ source: String, to path: String) throws(SafetensorsError) {
         let from = try open(source)
-        if entry(path) != nil { try unlink(path) }
+        if try entry(path) != nil { try unlink(path) }
         let to = try create(path)
         let size = try from.size()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
@@ -113,7 +113,7 @@ extension PosixFile {
 
     /// Removes a folder and all that is in it; symbolic links are removed, not followed. Nothing there is no error.
     package static func removeTree(_ path: String) throws(SafetensorsError) {
-        guard let entry = entry(path) else { return }
+        guard let entry = try entry(path) else { return }
         guard entry == .folder else { return try unlink(path) }
         for name in try listDirectory(path) { try removeTree(path + "/" + name) }
         try removeDirectory(path)
@@ -146,7 +146,7 @@ extension PosixFile {
             throw failure(target, "cannot be put in place")
         }
         // No RENAME_NOREPLACE here: rename refuses a folder that is not empty by itself.
-        guard entry(target) == nil else {
+        guard try entry(target) == nil else {
             throw SafetensorsError(.io, file: target, message: "cannot be put in place: it exists", errno: EEXIST)
         }
         try rename(source, target)
@@ -176,10 +176,8 @@ extension PosixFile {
     }
 
     /// Bytes of disk that a file has already, 0 where there is no file.
-    package static func allocatedBytes(_ path: String) -> Int {
-        var status = stat()
-        guard systemPath(path, { stat($0, &status) }) == 0 else { return 0 }
-        return Int(status.st_blocks) * 512
+    package static func allocatedBytes(_ path: String) throws(SafetensorsError) -> Int {
+        try target(of: path).map { Int($0.st_blocks) * 512 } ?? 0
     }
 
     package static func sizeOf(_ path: String) throws(SafetensorsError) -> Int {

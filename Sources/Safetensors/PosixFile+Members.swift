@@ -13,7 +13,7 @@ extension PosixFile {
         var status = stat()
         guard systemPath(path, { lstat($0, &status) }) == 0 else { throw failure(path, "cannot be opened") }
         guard status.st_mode & S_IFMT == S_IFLNK else { return path }
-        guard let target = resolved(path), let base = resolved(folder) else {
+        guard let target = try resolved(path), let base = try resolved(folder) else {
             throw failure(path, "cannot be opened (download it again, or remove it)")
         }
         if target.hasPrefix(base == "/" ? base : base + "/") { return path }
@@ -29,10 +29,8 @@ extension PosixFile {
     package static func pathIfPresent(
         of name: String, inFolder folder: String
     ) throws(SafetensorsError) -> String? {
-        let path = folder + "/" + name
-        var status = stat()
-        if systemPath(path, { lstat($0, &status) }) != 0, errno == ENOENT || errno == ENOTDIR { return nil }
-        return try self.path(of: name, inFolder: folder)
+        guard try entry(folder + "/" + name) != nil else { return nil }
+        return try path(of: name, inFolder: folder)
     }
 
     /// The folder of the Hugging Face cache's repository that a resolved path is a snapshot of, or lies in one of:
@@ -46,8 +44,11 @@ extension PosixFile {
     }
 
     /// The path with every symbolic link followed; nil where it leads nowhere.
-    package static func resolved(_ path: String) -> String? {
-        guard let result = systemPath(path, { realpath($0, nil) }) else { return nil }
+    package static func resolved(_ path: String) throws(SafetensorsError) -> String? {
+        guard let result = systemPath(path, { realpath($0, nil) }) else {
+            if isAbsence(errno) || errno == ELOOP { return nil }
+            throw failure(path, "cannot be examined")
+        }
         defer { free(result) }
         return result.withMemoryRebound(to: UInt8.self, capacity: 1) { bytes in
             pathText(UnsafeBufferPointer(start: bytes, count: strlen(result)))

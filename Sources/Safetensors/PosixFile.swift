@@ -264,18 +264,20 @@ package final class PosixFile: Sendable {
     }
 
     /// What a path leads to; nil where that is nothing.
-    package static func identity(of path: String) -> FileIdentity? {
-        var status = stat()
-        return systemPath(path, { stat($0, &status) }) == 0 ? FileIdentity(status) : nil
+    package static func identity(of path: String) throws(SafetensorsError) -> FileIdentity? {
+        try target(of: path).map { FileIdentity($0) }
     }
 
     /// What is at a path.
     package enum Entry: Sendable { case file, folder, link, other }
 
     /// What is at a path, a link not followed; nil where there is nothing.
-    package static func entry(_ path: String) -> Entry? {
+    package static func entry(_ path: String) throws(SafetensorsError) -> Entry? {
         var status = stat()
-        guard systemPath(path, { lstat($0, &status) }) == 0 else { return nil }
+        guard systemPath(path, { lstat($0, &status) }) == 0 else {
+            if isAbsence(errno) { return nil }
+            throw failure(path, "cannot be examined")
+        }
         return switch status.st_mode & S_IFMT {
         case S_IFREG: .file
         case S_IFDIR: .folder
@@ -285,9 +287,20 @@ package final class PosixFile: Sendable {
     }
 
     /// Whether a path leads to a folder.
-    package static func isFolder(_ path: String) -> Bool {
+    package static func isFolder(_ path: String) throws(SafetensorsError) -> Bool {
+        try target(of: path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
+    }
+
+    /// Whether an error number says that there is nothing: a disk that fails and a folder that may not be looked into say
+    /// nothing of what is there.
+    static func isAbsence(_ number: Int32) -> Bool { number == ENOENT || number == ENOTDIR }
+
+    /// What a path leads to; nil where that is nothing, as for links that lead in a circle.
+    static func target(of path: String) throws(SafetensorsError) -> stat? {
         var status = stat()
-        return systemPath(path, { stat($0, &status) }) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        if systemPath(path, { stat($0, &status) }) == 0 { return status }
+        if isAbsence(errno) || errno == ELOOP { return nil }
+        throw failure(path, "cannot be examined")
     }
 
     private func failure(_ what: String) -> SafetensorsError { Self.failure(path, what) }
@@ -305,9 +318,12 @@ package final class PosixFile: Sendable {
         case ENXIO:
             code = .unsafePath
             reason = "expected a file, and this is a socket or a device"
-        case ENOENT where entry(path) == .link:
+        case ENOENT where (try? entry(path)) == .link:
             code = .missing
             reason = "it is a symbolic link to something that is not there"
+        case ENOMEM:
+            code = .outOfMemory
+            reason = "out of memory"
         default: code = .io
         }
         return SafetensorsError(code, file: path, message: "\(what): \(reason)", errno: number)

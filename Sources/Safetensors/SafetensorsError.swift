@@ -2,7 +2,7 @@
 public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
     /// The kind of an error.
     public struct Code: Hashable, Sendable {
-        private enum Kind { case malformed, damaged, unsafePath, missing, io, invalidArgument }
+        private enum Kind { case malformed, damaged, unsafePath, missing, io, outOfMemory, invalidArgument }
         private let kind: Kind
 
         /// The bytes are not what the format allows.
@@ -15,6 +15,8 @@ public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
         public static let missing = Code(kind: .missing)
         /// The operating system refused or failed.
         public static let io = Code(kind: .io)
+        /// There is no memory left.
+        public static let outOfMemory = Code(kind: .outOfMemory)
         /// The caller asked for what cannot be written or read.
         public static let invalidArgument = Code(kind: .invalidArgument)
     }
@@ -39,6 +41,9 @@ public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
         self.message = message
         self.errno = errno
     }
+
+    /// Whether the system failed where it was to read, which says nothing of what is there.
+    package var isFailureOfReading: Bool { code == .io && errno.map { !PosixFile.isAbsence($0) } ?? false }
 
     /// File, tensor and message in one line, with control characters escaped.
     public var description: String {

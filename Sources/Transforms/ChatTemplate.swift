@@ -18,7 +18,7 @@ public enum ChatTemplateChoice: Sendable, Hashable {
             self = .automatic
         } else if let known = Self.known[text] {
             self = .text(known)
-        } else if !text.contains("{"), let path = [text, folder + "/" + text].first(where: { fileExists($0) }) {
+        } else if !text.contains("{"), let path = try [text, folder + "/" + text].first(where: fileExists) {
             self = .text(Text.decoded(try PosixFile.contents(path, limit: 4 << 20)))
         } else if text.count >= 20, text.contains("{") {
             self = .text(text)

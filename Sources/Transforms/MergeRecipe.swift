@@ -51,16 +51,18 @@ public struct MergeRecipe: Sendable {
         }
         // Paths in a recipe are relative to it where they are there.
         let folder = document.folder
-        func resolved(_ path: String) -> String {
-            if !path.hasPrefix("/"), !fileExists(path), fileExists(folder + "/" + path) { return folder + "/" + path }
-            guard let (model, adapter) = Self.parts(of: path) else { return path }
-            return resolved(model) + "+" + resolved(adapter)
+        func resolved(_ path: String) throws -> String {
+            if !path.hasPrefix("/"), try !fileExists(path), try fileExists(folder + "/" + path) {
+                return folder + "/" + path
+            }
+            guard let (model, adapter) = try Self.parts(of: path) else { return path }
+            return try resolved(model) + "+" + resolved(adapter)
         }
-        models = models.map(resolved)
-        base = base.map(resolved)
-        into = into.map(resolved)
-        sharedExpert = sharedExpert.map(resolved)
-        if case .file(let path) = options.router { options.router = .file(resolved(path)) }
+        models = try models.map(resolved)
+        base = try base.map(resolved)
+        into = try into.map(resolved)
+        sharedExpert = try sharedExpert.map(resolved)
+        if case .file(let path) = options.router { options.router = .file(try resolved(path)) }
     }
 
     /// Chooses the routers' rows, whatever the recipe says of them.
@@ -116,10 +118,11 @@ public struct MergeRecipe: Sendable {
 
     /// Opens one of the models: a folder or a name in the cache, or with an adapter, as `MODEL+ADAPTER`.
     package func open(_ path: String) throws -> Checkpoint {
-        if let (model, adapter) = Self.parts(of: path), (try? resolveModelPath(model)) != nil,
-            let folder = try? resolveModelPath(adapter)
-        {
-            guard fileExists(folder + "/adapter_config.json") else {
+        func known(_ path: String) throws -> String? {
+            do { return try resolveModelPath(path) } catch is CheckpointError { return nil }
+        }
+        if let (model, adapter) = try Self.parts(of: path), try known(model) != nil, let folder = try known(adapter) {
+            guard try fileExists(folder + "/adapter_config.json") else {
                 throw CheckpointError(
                     .incompatible, file: path,
                     message: "what follows the plus is an adapter, and \(escaped(adapter)) is none")
@@ -130,9 +133,9 @@ public struct MergeRecipe: Sendable {
     }
 
     /// The parts of `MODEL+ADAPTER`; nil for a path that is there as it is, and for one without a plus.
-    private static func parts(of path: String) -> (model: String, adapter: String)? {
+    private static func parts(of path: String) throws -> (model: String, adapter: String)? {
         let parts = path.split(separator: "+", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, !fileExists(path) else { return nil }
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, try !fileExists(path) else { return nil }
         return (parts[0], parts[1])
     }
 
@@ -215,7 +218,7 @@ public struct MergeRecipe: Sendable {
         if let text = try recipe.string("router") {
             if let rows = MergeOptions.RouterRows(text: text) {
                 options.router = rows
-            } else if let measured = try RouterMeasurement(text: recipe.resolving(text)) {
+            } else if let measured = try RouterMeasurement(text: try recipe.resolving(text)) {
                 measurement = measured
             } else {
                 throw recipe.failure(

@@ -45,10 +45,10 @@ struct RecipeMapping {
     var folder: String { file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "." }
 
     /// `KIND:PATH` with the path taken from the recipe's folder where it is there and not here.
-    func resolving(_ text: String) -> String {
+    func resolving(_ text: String) throws -> String {
         guard let colon = text.firstIndex(of: ":") else { return text }
         let path = String(text[text.index(after: colon)...])
-        guard !path.hasPrefix("/"), !fileExists(path), fileExists(folder + "/" + path) else { return text }
+        guard !path.hasPrefix("/"), try !fileExists(path), try fileExists(folder + "/" + path) else { return text }
         return text[...colon] + folder + "/" + path
     }
 

@@ -66,6 +66,11 @@ struct KillTests {
         Case(
             testDescription: "pack --force", arguments: ["convert", "--pack", "MODEL/mistral", "-o", "out", "--force"],
             replaces: true),
+        Case(
+            testDescription: "quantise",
+            arguments: [
+                "convert", "--quantise", "int4-group:16", "MODEL/mistral", "-o", "out", "--threads", "1",
+            ]),
         Case(testDescription: "zstd", arguments: ["convert", "--zstd", "MODEL/mistral", "-o", "out"]),
         Case(
             testDescription: "distill",
@@ -221,18 +226,22 @@ struct KillTests {
 
     @Test(
         "A failing disk is an error wherever it is read, and never a fact about a file",
-        arguments: ["readdir", "pread"])
+        arguments: ["readdir", "pread", "lstat", "stat", "realpath", "openread"])
     func failingReads(_ call: String) throws {
         guard let library else { return }
         let output = folder.path + "/out"
         let made = try Tool.run("upcycle", "-e", "2", Fixtures.model("mistral"), "-o", output, "-q")
         #expect(made.code == 0, "\(made.errors)")
         for arguments in [
-            ["convert", output, "-o", folder.path + "/copy", "-q", "--force"], ["inspect", output, "-q"],
+            ["convert", output, "-o", folder.path + "/copy", "-q"], ["inspect", output, "-q"],
             ["compare", Fixtures.model("mistral"), output, "-q"],
+            ["merge", Fixtures.model("mistral"), Fixtures.model("mistral"), "-o", folder.path + "/copy", "-q"],
         ] {
             for number in 1...400 {
                 let mark = folder.path + "/mark"
+                for name in ["/copy", "/.copy.moe-tool-partial"] {
+                    try? FileManager.default.removeItem(atPath: folder.path + name)
+                }
                 let result = try Tool.run(
                     list: arguments,
                     environment: [
@@ -245,9 +254,39 @@ struct KillTests {
                     result.code == 5 || isCleanUp,
                     "\(arguments[0]), \(call) \(number): \(result.code) \(result.errors)")
             }
-            try? FileManager.default.removeItem(atPath: folder.path + "/copy")
-            try? FileManager.default.removeItem(atPath: folder.path + "/.copy.moe-tool-partial")
         }
+    }
+
+    @Test("A page and its data are both there or both as they were, whichever rename fails", arguments: [false, true])
+    func failingPair(_ replaces: Bool) throws {
+        guard let library else { return }
+        let (page, data) = (folder.path + "/r.html", folder.path + "/r.json")
+        /// Whose report a file is.
+        func model(_ path: String) throws -> String? {
+            guard let bytes = try? contents(path) else { return nil }
+            let text = String(decoding: bytes, as: UTF8.self)
+            return ["models/mistral", "models/mixtral"].first { text.contains($0) }
+        }
+        func inspect(_ name: String, _ options: [String], _ environment: [String: String] = [:]) throws -> Tool.Result {
+            try Tool.run(
+                list: ["inspect", Fixtures.model(name), "--report", page, "-q"] + options, environment: environment)
+        }
+        var failures = 0
+        for number in 1...20 {
+            for path in [page, data] { try? FileManager.default.removeItem(atPath: path) }
+            if replaces { #expect(try inspect("mistral", []).code == 0) }
+            let mark = folder.path + "/count"
+            let result = try inspect(
+                "mixtral", replaces ? ["--force"] : [],
+                ["LD_PRELOAD": library, "FAULT_FAIL": "rename:\(number):5", "FAULT_COUNT": mark])
+            #expect(result.code == 0 || result.code == 5, "\(number): \(result.errors)")
+            let old = replaces ? "models/mistral" : nil
+            let expected = result.code == 0 ? "models/mixtral" : old
+            #expect(try model(page) == expected && model(data) == expected, "\(number): \(result.errors)")
+            #expect(!folder.names.contains { $0.hasPrefix(".") }, "\(folder.names)")
+            failures += result.code == 0 ? 0 : 1
+        }
+        #expect(failures >= 2)
     }
 
     @Test("What cannot be cleaned up after the result is in place is a warning, and the end is 0")

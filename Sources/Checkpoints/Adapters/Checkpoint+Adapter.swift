@@ -22,7 +22,7 @@ extension Checkpoint {
             self = try CheckpointReader(path: folder).read()
             return
         }
-        let place = resolvedPath(folder)
+        let place = try resolvedPath(folder)
         guard !visited.contains(place) else {
             throw CheckpointError(
                 .incompatible, file: folder,
@@ -41,7 +41,7 @@ extension Checkpoint {
     ///
     /// - Throws: `CheckpointError` where it is both.
     private static func isAdapter(_ folder: String) throws -> Bool {
-        guard fileExists(folder + "/" + AdapterConfiguration.fileName) else { return false }
+        guard try fileExists(folder + "/" + AdapterConfiguration.fileName) else { return false }
         // Trainers leave a copy of the base's config.json beside an adapter.
         let names = try PosixFile.listDirectory(folder)
         let hasWeights = names.contains { $0.hasPrefix("model") && $0.contains(".safetensors") || $0.hasSuffix(".mtz") }
@@ -59,8 +59,8 @@ extension Checkpoint {
             throw CheckpointError(
                 .incompatible, file: folder, message: "the adapter does not name its base: give it with `base`")
         }
-        let places = [name, folder + "/" + name, folder + "/../" + name].filter { fileExists($0) }.map(resolvedPath)
-        if let own = named.first(where: { fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
+        let places = try [name, folder + "/" + name, folder + "/../" + name].filter(fileExists).map(resolvedPath)
+        if let own = try named.first(where: { try fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
         do { return try cachedModelPath(name) } catch is CheckpointError {}
         throw CheckpointError(
             .incompatible, file: folder,

@@ -40,12 +40,12 @@ struct LowRankAdapter {
         func failure(_ message: String) -> CheckpointError {
             CheckpointError(.malformed, file: folder, message: message)
         }
-        if fileExists(folder + "/adapter_model.bin") {
+        if try fileExists(folder + "/adapter_model.bin") {
             throw failure(
                 "the adapter is a PyTorch pickle (adapter_model.bin), which can run code when it is read: load it with "
                     + "PEFT and save it again, with safe_serialization=True")
         }
-        if fileExists(folder + "/adapters.safetensors") || fileExists(folder + "/adapters.npz") {
+        if try fileExists(folder + "/adapters.safetensors") || fileExists(folder + "/adapters.npz") {
             throw failure("it is an adapter of mlx-lm, not of PEFT: make a model of it with mlx_lm.fuse first")
         }
         throw failure("there is no adapter_model.safetensors beside \(AdapterConfiguration.fileName)")

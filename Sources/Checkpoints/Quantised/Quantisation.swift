@@ -41,7 +41,7 @@ package struct Quantisation: Sendable {
                 method: try method(of: settings, key, config), settings: settings, file: config.file)
         }
         let path = folder + "/" + modelOptFile
-        guard fileExists(path) else { return nil }
+        guard try fileExists(path) else { return nil }
         let file = try PosixFile.path(of: modelOptFile, inFolder: folder)
         let bytes = try PosixFile.contents(file, limit: ModelConfig.maximumSize)
         guard let object = try JSON(parsing: bytes, file: file).object else {

@@ -73,7 +73,7 @@ extension Report {
     /// - Parameter tensors: whether the document lists every tensor.
     /// - Throws: `SafetensorsError` where a file cannot be read.
     package init(_ inspection: Inspection, at path: String, tensors: Bool = false) throws {
-        let name = shortNames([path == "." ? resolvedPath(path) : path])[0]
+        let name = shortNames([path == "." ? (try? resolvedPath(path)) ?? path : path])[0]
         var report = Report("Inspection of \(name)")
         if let model = inspection.model {
             report.facts = [

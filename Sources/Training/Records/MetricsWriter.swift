@@ -69,7 +69,7 @@ package final class MetricsWriter {
     ///
     /// - Throws: `CheckpointError` with code `io`.
     package convenience init(resuming path: String, at step: Int) throws {
-        guard fileExists(path) else {
+        guard try fileExists(path) else {
             try self.init(startingAt: path)
             return
         }

@@ -30,7 +30,7 @@ package final class TensorBoardWriter {
             // A number of its own for each file that a process makes within a second.
             let stem = "\(folder)/events.out.tfevents.\(Int(wallTime)).\(Self.hostName).\(getpid())"
             var number = 0
-            while fileExists("\(stem).\(number)") { number += 1 }
+            while try fileExists("\(stem).\(number)") { number += 1 }
             let path = "\(stem).\(number)"
             return (path, try PosixFile.create(path))
         }

@@ -122,7 +122,7 @@ public struct TrainingSession: Sendable {
             // First, for the state needs the room. An interrupted writing keeps its work, as its message says.
             if (error as? CheckpointError)?.code != .cancelled { try? WorkFolder.discard(work.target.path) }
             let isKept = (try? work.run.save()) != nil
-            if isKept || fileExists(work.run.statePath) {
+            if isKept || (try? fileExists(work.run.statePath)) != false {
                 event?(
                     .kept(
                         isKept
@@ -182,6 +182,9 @@ public struct TrainingSession: Sendable {
             comparesStreams: (distillation?.hiddenWeight ?? 0) > 0, compute)
         let settings = settings.planned(plan, selection)
         let encoder = { try text.encoder(student) }
+        // Text that is broken or too short is found before anything is computed.
+        let (source, steps, held) = try settings.source(encoder, text)
+        let heldOut = try heldOut(held, settings, plan)
         let teacher = try distillation.map { try Decoder($0.teacher, workers: workers, placement: plan.teacher) }
         var decoder = try Decoder(student, workers: workers, placement: plan.student, topK: topK)
         if initializesRouters {
@@ -189,14 +192,12 @@ public struct TrainingSession: Sendable {
             decoder = try Decoder(
                 student.replacingRouters(rows), workers: workers, placement: plan.student, topK: topK)
         }
-        let (source, steps, held) = try settings.source(encoder, text)
         var options = settings.options(selection, steps: steps)
         options.distillation = distillation?.options
         if settings.sweepsRates, !isPlanOnly {
             options.schedule = try sweep(options, decoder, teacher, source, settings)
         }
         let trainer = try Trainer(decoder, teacher: teacher, options)
-        let heldOut = try heldOut(held, settings, plan)
         describe(trainer, decoder, options, steps, settings)
         func done(_ outcome: TrainingResult.Outcome) -> Training {
             .done(TrainingResult(outcome: outcome, output: target.path, steps: trainer.step, before: [], after: []))
@@ -217,7 +218,7 @@ public struct TrainingSession: Sendable {
         if let heldOut { run.evaluate = { try heldOut.losses($0) } }
         let outcome: TrainingRun.Outcome
         do { outcome = try run.run() } catch {
-            if fileExists(run.statePath) {
+            if (try? fileExists(run.statePath)) != false {
                 event?(.kept("the state of the last good step is kept in \(run.statePath)"))
             }
             throw error

@@ -103,8 +103,8 @@ package final class TrainingRun {
         }
         self.lock = lock
         do {
-            let present = WorkFolder.mark(of: target.path)
-            let hasState = fileExists(statePath)
+            let present = try WorkFolder.mark(of: target.path)
+            let hasState = try fileExists(statePath)
             if hasState, !restarts {
                 guard resumes else {
                     throw CheckpointError(
@@ -138,7 +138,7 @@ package final class TrainingRun {
                 board = try options.tensorBoard.map { try TensorBoardWriter(folder: $0) }
             }
         } catch {
-            if !fileExists(statePath) { try? PosixFile.unlink(lockPath) }
+            if (try? fileExists(statePath)) == false { try? PosixFile.unlink(lockPath) }
             throw error
         }
     }
@@ -150,12 +150,14 @@ package final class TrainingRun {
         let target = try OutputPath(output)
         let lockPath = target.path + ".state.lock"
         let statePath = target.path + ".state.safetensors"
-        guard [lockPath, statePath, TrainingState.growingPath(statePath)].contains(where: fileExists) else { return }
+        guard try [lockPath, statePath, TrainingState.growingPath(statePath)].contains(where: fileExists) else {
+            return
+        }
         guard let lock = try FileLock.take(lockPath) else {
             throw CheckpointError(.usage, file: output, message: "another process trains for this output: wait for it")
         }
         try withExtendedLifetime(lock) {
-            if fileExists(statePath) { try OutputPath(statePath).checkReplacing(.trainingState, overwrite: true) }
+            if try fileExists(statePath) { try OutputPath(statePath).checkReplacing(.trainingState, overwrite: true) }
             try remove(statePath, lockPath)
         }
     }
@@ -217,7 +219,7 @@ package final class TrainingRun {
         // The lock goes last, and with it the right to remove the rest.
         for path in [
             statePath, TrainingState.growingPath(statePath), FileLock.ownerPath(lockPath), lockPath,
-        ] where fileExists(path) { try PosixFile.unlink(path) }
+        ] where try fileExists(path) { try PosixFile.unlink(path) }
     }
 
     private func finish() throws {

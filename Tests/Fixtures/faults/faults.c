@@ -3,7 +3,8 @@
 //   FAULT_KILL_AT=N  the process is killed at its N-th such call; where that is a write, after half of it
 //   FAULT_COUNT=FILE at the end of the process the number of calls is written there
 //   FAULT_NO_FLOCK=1 flock fails as on a file system that has none
-//   FAULT_FAIL=NAME:N:ERRNO  the N-th call of that name fails instead; readdir and pread too, which change nothing
+//   FAULT_FAIL=NAME:N:ERRNO  the N-th call of that name fails instead; readdir, pread, lstat, stat,
+//                    realpath and openread too, which change nothing
 //   FAULT_MARK=FOLDER        is made when one of the latter failed
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -82,6 +83,14 @@ static void die(void) {
     case -1: return -1; \
     }
 
+// What the runtime reads of the system for itself.
+static int isSystems(const char *path) {
+    static const char *const folders[] = {"/proc/", "/sys/", "/dev/", "/etc/", "/usr/"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        if (strncmp(path, folders[i], strlen(folders[i])) == 0) return 1;
+    return 0;
+}
+
 static int makes(int flags) { return (flags & (O_CREAT | O_TRUNC)) != 0; }
 
 #define OPEN(symbol) \
@@ -91,7 +100,7 @@ static int makes(int flags) { return (flags & (O_CREAT | O_TRUNC)) != 0; }
         va_start(list, flags); \
         mode_t mode = va_arg(list, mode_t); \
         va_end(list); \
-        if (makes(flags)) { COUNT("open") } \
+        if (makes(flags)) { COUNT("open") } else if (!isSystems(path) && fails("openread")) return -1; \
         return real(path, flags, mode); \
     }
 OPEN(open)
@@ -126,6 +135,21 @@ READDIR(readdir64, dirent64)
     }
 READ(pread, off_t)
 READ(pread64, off64_t)
+
+#define STAT(symbol, name, type) \
+    int symbol(const char *path, struct type *result) { \
+        REAL(int, #symbol, const char *, struct type *); \
+        return fails(name) ? -1 : real(path, result); \
+    }
+STAT(lstat, "lstat", stat)
+STAT(lstat64, "lstat", stat64)
+STAT(stat, "stat", stat)
+STAT(stat64, "stat", stat64)
+
+char *realpath(const char *path, char *resolved) {
+    REAL(char *, "realpath", const char *, char *);
+    return fails("realpath") ? NULL : real(path, resolved);
+}
 
 int rename(const char *from, const char *to) {
     REAL(int, "rename", const char *, const char *);
