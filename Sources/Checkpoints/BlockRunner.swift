@@ -131,11 +131,28 @@ final class BlockRunner: Sendable {
             if let bad, !policy.allowNonfinite, output.placements.contains(where: { $0.tensor.copied == nil }) {
                 throw CheckpointError.nonfinite(tensor: bad.tensor, count: bad.count, making: output.name)
             }
-            if let matrix = output.matrix {
-                let rows = steps.map { output.rows(steps: $0) } ?? 0..<output.rows
-                try write(matrix, of: output, rows: rows, loaded, sink)
-            } else {
-                try assemble(output, loaded, sink)
+            do {
+                if let matrix = output.matrix {
+                    let rows = steps.map { output.rows(steps: $0) } ?? 0..<output.rows
+                    try write(matrix, of: output, rows: rows, loaded, sink)
+                } else {
+                    try assemble(output, loaded, sink)
+                }
+            } catch let error as CheckpointError where error.code == .incompatible {
+                // Where a decomposition fails for what is not a number, that is the reason.
+                guard let (tensor, count) = loaded.nonfiniteSource, !policy.allowNonfinite else { throw error }
+                throw CheckpointError.nonfinite(tensor: tensor, count: count, making: output.name)
+            }
+            if let (tensor, count) = loaded.nonfiniteSource {
+                guard policy.allowNonfinite else {
+                    throw CheckpointError.nonfinite(tensor: tensor, count: count, making: output.name)
+                }
+                nonfinite.withLock {
+                    let name = "\(escaped(tensor.file.path)): \(escaped(tensor.info.name))"
+                    // It may be read again and again.
+                    $0[name] = max($0[name] ?? 0, count)
+                }
+                loaded.nonfiniteSource = nil
             }
             if let (tensor, count) = loaded.nonfinite {
                 guard policy.allowNonfinite else {

@@ -66,7 +66,7 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
                 + "or let them become infinite with `allowOverflow`")
     }
 
-    static func nonfinite(tensor: SourceTensor, count: Int, making output: String) -> CheckpointError {
+    package static func nonfinite(tensor: SourceTensor, count: Int, making output: String) -> CheckpointError {
         CheckpointError(
             .incompatible, file: tensor.file.path, tensor: tensor.info.name,
             message:

@@ -325,21 +325,7 @@ struct CheckpointWriter {
 
     /// An output that is one of the inputs, or inside of one, or around one, would destroy what it is made from.
     private func refuseOverlap(with output: String) throws {
-        let (parent, name) = WorkFolder.split(output)
-        let target = try fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
-        for source in Set(try sources.map { try resolvedPath(WorkFolder.split($0.path).parent) }) {
-            // A file by itself, such as a router's, lies among others; a checkpoint's folder is its own.
-            let isCheckpoint = try ["config.json", AdapterConfiguration.fileName].contains {
-                try fileExists(source + "/" + $0)
-            }
-            guard
-                target == source || source.hasPrefix(target + "/") || (isCheckpoint && target.hasPrefix(source + "/"))
-            else { continue }
-            throw CheckpointError(
-                .usage, file: output,
-                message: "the output would be the source \(source), or lie inside it, or hold it: choose another folder"
-            )
-        }
+        try OutputPath.checkOverlap(output, with: sources.map { WorkFolder.split($0.path).parent })
     }
 
     /// What a resumed run must have in common with the one it continues.

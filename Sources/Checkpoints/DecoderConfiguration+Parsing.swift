@@ -121,8 +121,9 @@ package struct ConfigurationReader {
         default: break
         }
         for key in description.architecture.activation.keys {
-            switch try description.config.value(key, description.architecture)?.string {
-            case "silu", "swish": return .silu
+            let name = try description.config.value(key, description.architecture)?.string
+            switch name.map(ModelDescription.activationName) {
+            case "silu": return .silu
             case "gelu_pytorch_tanh": return .geluTanh
             case "relu2": return .squaredReLU
             default: continue

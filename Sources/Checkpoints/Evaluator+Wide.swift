@@ -38,8 +38,7 @@ extension Evaluator {
     ) throws {
         switch expression {
         case .source(let tensor, let view):
-            try tensor.checkComputable()
-            try withElements(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
+            try withNumbers(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
         case .scaled(let x, let factor):
             try evaluateWide(x, rows: rows, columns: columns, into: out)
             for i in out.indices { out[i] *= Double(factor) }

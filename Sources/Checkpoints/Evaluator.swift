@@ -16,6 +16,8 @@ package final class LoadedSources {
     private var ranges: [(tensor: SourceTensor, range: Range<Int>, bytes: PageBuffer)] = []
     /// A quantised weight of which values came out NaN or infinite, and how many.
     var nonfinite: (tensor: QuantisedTensor, count: Int)?
+    /// A tensor of which values that were computed with, and had not been loaded ahead, are NaN or infinite.
+    package internal(set) var nonfiniteSource: (tensor: SourceTensor, count: Int)?
     /// The scales of matrices that are quantised: their codes are made with them, and they are written too.
     var scales: [EncodedMatrix.Rows: EncodedMatrix.RowScales] = [:]
 
@@ -122,8 +124,7 @@ package struct Evaluator {
     ) throws {
         switch expression {
         case .source(let tensor, let view):
-            try tensor.checkComputable()
-            try withElements(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
+            try withNumbers(of: tensor, view, rows: rows) { try widen($0, tensor.info.dtype, into: out) }
         case .quantised(let tensor, let view):
             try decode(tensor, view, rows: rows, into: out)
         case .values(let values):
@@ -215,6 +216,21 @@ package struct Evaluator {
                     }
                 }
             }
+        }
+    }
+
+    /// As `withElements`, of a tensor that is computed with.
+    func withNumbers<R>(
+        of tensor: SourceTensor, _ view: MatrixView, rows: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        try tensor.checkComputable()
+        let (cover, size) = (view.coveredElements(rows: rows), tensor.elementSize)
+        let isLoaded = loaded.bytes(tensor, cover.lowerBound * size..<cover.upperBound * size) != nil
+        return try withElements(of: tensor, view, rows: rows) { bytes in
+            // What was loaded ahead was looked at then.
+            let count = isLoaded ? 0 : try nonFiniteCount(bytes, tensor.info.dtype)
+            if count > 0 { loaded.nonfiniteSource = (tensor, count) }
+            return try body(bytes)
         }
     }
 

@@ -29,6 +29,8 @@ public struct FunctionTraits: Sendable {
     package private(set) var traits: [Trait] = []
     /// Whether they are what is computed; else they are the configuration's keys, which are a family's own.
     private let areComputed: Bool
+    /// Why they are not what is computed, of a family that is computed otherwise.
+    private var reason: String?
 
     /// The traits of checkpoints side by side: biases that some of them lack count as absent where they are zero.
     ///
@@ -50,7 +52,7 @@ public struct FunctionTraits: Sendable {
         var configuration: DecoderConfiguration?
         do {
             configuration = try DecoderConfiguration(description)
-        } catch let error as CheckpointError where error.code == .uncomputed {}
+        } catch let error as CheckpointError where error.code == .uncomputed { reason = error.message }
         areComputed = configuration != nil
         if let configuration {
             add(configuration)
@@ -227,6 +229,13 @@ public struct FunctionTraits: Sendable {
         var result: [Disagreement] = []
         if !areComputed || !other.areComputed, family != other.family {
             result.append(Disagreement(name: "family", first: family, second: other.family))
+        }
+        // Keys and what is computed of them have no names in common.
+        if areComputed != other.areComputed {
+            func text(_ traits: FunctionTraits) -> String {
+                traits.areComputed ? "known" : "not known" + (traits.reason.map { " (\($0))" } ?? "")
+            }
+            return result + [Disagreement(name: "what is computed", first: text(self), second: text(other))]
         }
         let theirs = Dictionary(other.traits.map { ($0.name, $0) }) { first, _ in first }
         let mine = Set(traits.map(\.name))

@@ -208,10 +208,19 @@ package struct ModelDescription: Sendable {
         }
     }
 
+    /// The name of an activation that transformers knows by several.
+    package static func activationName(_ name: String) -> String {
+        switch name {
+        case "swish": "silu"
+        case "gelu_python_tanh": "gelu_pytorch_tanh"
+        default: name
+        }
+    }
+
     private func checkActivation() throws {
         for key in architecture.activation.keys {
             guard let value = try config.value(key, architecture) else { continue }
-            guard let name = value.string, architecture.activation.supported.contains(name) else {
+            guard let name = value.string, architecture.activation.supported.contains(Self.activationName(name)) else {
                 throw config.failure(
                     .incompatible,
                     "\(key) is \(escaped(value.serialized())); \(architecture.modelType) is supported with "

@@ -66,6 +66,27 @@ package struct OutputPath: Sendable {
         }
     }
 
+    /// Refuses a folder that is one of the folders that it is made from, or inside of one, or around one.
+    ///
+    /// - Throws: `CheckpointError` of `usage`.
+    package static func checkOverlap(_ output: String, with folders: [String]) throws {
+        let (parent, name) = WorkFolder.split(output)
+        let target = try fileExists(output) ? resolvedPath(output) : resolvedPath(parent) + "/" + name
+        for source in Set(try folders.map(resolvedPath)) {
+            // A file by itself, such as a router's, lies among others; a checkpoint's folder is its own.
+            let isCheckpoint = try ["config.json", AdapterConfiguration.fileName].contains {
+                try fileExists(source + "/" + $0)
+            }
+            guard
+                target == source || source.hasPrefix(target + "/") || (isCheckpoint && target.hasPrefix(source + "/"))
+            else { continue }
+            throw CheckpointError(
+                .usage, file: output,
+                message: "the output would be the source \(source), or lie inside it, or hold it: choose another folder"
+            )
+        }
+    }
+
     /// Refuses a place where writing would change an input.
     ///
     /// - Throws: `CheckpointError` of `usage`.

@@ -142,7 +142,9 @@ package struct RotaryEmbedding: Sendable, Hashable {
         case "proportional":
             scaling = .proportional(
                 factor: try number("factor") == nil ? 1 : positive("factor"), pairs: Int(part * Double(dimension) / 2))
-        case "linear": scaling = .linear(factor: try positive("factor"))
+        case "linear":
+            let factor = try positive("factor")
+            scaling = factor == 1 ? .none : .linear(factor: factor)
         case "dynamic":
             guard self.dimension > 2 else { throw config.failure(.malformed, "dynamic rope needs heads of 4 or more") }
             if rules["ropeAlpha"]?.bool == true, let alpha = try number("alpha"), alpha != 0 {

@@ -67,17 +67,26 @@ struct Compare: AsyncParsableCommand {
         let page = try reporting.file()
         if !data.isEmpty {
             try await compareOutputs(page)
-        } else if let dense = try Checkpoint(ifModelAt: first), !dense.isMixture,
-            let moe = try Checkpoint(ifModelAt: second), moe.isMixture
-        {
+            return
+        }
+        let models = (try model(first), try model(second))
+        if let dense = models.0, !dense.isMixture, let moe = models.1, moe.isMixture {
             try await compareByRole(dense, moe, page)
-        } else if let a = try Checkpoint(ifModelAt: first), let b = try Checkpoint(ifModelAt: second),
-            a.isMixture == b.isMixture,
-            a.isQuantised || b.isQuantised
-        {
+        } else if let a = models.0, let b = models.1, a.isMixture == b.isMixture, a.isQuantised || b.isQuantised {
             try await compareErrors(a, b, page)
         } else {
             try await compareByName(page)
+        }
+    }
+
+    /// The model at a path; nil for what is none, and is compared tensor by tensor.
+    private func model(_ path: String) throws -> Checkpoint? {
+        do { return try Checkpoint(at: path) } catch  where isFailureOfSystem(error) { throw error } catch {
+            if try PosixFile.entry(path + "/config.json") != nil {
+                standardError(
+                    "warning: \(escaped(path)) is no model, and is compared by its tensors' names: \(error)\n")
+            }
+            return nil
         }
     }
 

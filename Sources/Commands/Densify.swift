@@ -169,7 +169,7 @@ struct Densify: AsyncParsableCommand {
         options.gateMass = gateMass.map { [$0] } ?? []
         options.sharedGate = sharedGate.map { [$0] } ?? []
         options.target = target
-        try writing.check(output: writing.output ?? defaultOutput(for: input, suffix: "-dense"))
+        try writing.check(output: writing.output ?? defaultOutput(for: input, suffix: "-dense"), inputs: [input])
         let mixture = try Checkpoint(at: input)
         // What cannot be made is refused before anything is measured.
         _ = try mixture.densified(options)

@@ -72,7 +72,7 @@ struct Distill: AsyncParsableCommand {
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
         let output = writing.output ?? defaultOutput(for: student, suffix: "-distilled")
-        try writing.check(output: output)
+        try writing.check(output: output, inputs: [student, teacher])
         var session = try TrainingSession(Checkpoint(at: student), training.settings, output: output)
         session.selection = train
         session.identity = ["command": "distill", "teacher": .string(teacher), "train": .string(train.text)]
@@ -89,7 +89,7 @@ func distill(
     _ common: CommonOptions, _ page: ReportFile? = nil
 ) async throws {
     var session = session
-    session.apply(data, writing)
+    try session.apply(data, writing)
     session.distillation?.measuresGain = !common.quiet || page != nil
     let result = try await session.show(writing, common, model: model, page)
     guard !common.quiet, let guide = result.teacher.mean, let end = result.after.mean,

@@ -60,11 +60,11 @@ struct Finetune: AsyncParsableCommand {
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
         let output = writing.output ?? defaultOutput(for: model, suffix: "-tuned")
-        try writing.check(output: output)
+        try writing.check(output: output, inputs: [model])
         let source = try Checkpoint(at: model)
         if let local { return try await trainLocally(local, source, output, page) }
         var session = TrainingSession(source, training.settings, output: output)
-        session.apply(data, writing)
+        try session.apply(data, writing)
         session.selection = train
         session.topK = topK
         session.initializesRouters = routerInit == .domain

@@ -157,7 +157,9 @@ struct Merge: AsyncParsableCommand {
             recipe = MergeRecipe(models: inputs)
         }
         try apply(to: &recipe, &writing)
-        try writing.check(output: writing.output ?? recipe.defaultOutput)
+        try writing.check(
+            output: writing.output ?? recipe.defaultOutput,
+            inputs: recipe.models + [recipe.base, recipe.into].compactMap { $0 })
         try await measureRows(&recipe, writing)
         let merged = try recipe.merged()
         let output = writing.output ?? recipe.defaultOutput

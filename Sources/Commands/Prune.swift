@@ -100,7 +100,6 @@ struct Prune: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
-        if let output = writing.output { try writing.check(output: output) }
         let source = try Checkpoint(at: input)
         let size: PruneOptions.Size
         if let experts {
@@ -113,7 +112,9 @@ struct Prune: AsyncParsableCommand {
             throw ValidationError("give one of --experts and --ratio")
         }
         // What could not be run afterwards is refused before anything is measured.
-        _ = try source.description.pruned(size, topK: topK)
+        let left = try source.description.pruned(size, topK: topK).size("experts")
+        let output = writing.output ?? defaultOutput(for: input, suffix: "-\(left)x")
+        try writing.check(output: output, inputs: [input])
         let loss =
             writing.dryRun || statistics.data.isEmpty
             ? nil
@@ -129,8 +130,6 @@ struct Prune: AsyncParsableCommand {
         options.criterion = name
         let pruned = try source.pruned(options)
         let expected = try source.pruningForecast(options)
-        let left = try pruned.description.size("experts")
-        let output = writing.output ?? defaultOutput(for: input, suffix: "-\(left)x")
         var remarks = ["\(left) experts in each layer, top-\(try pruned.description.size("top_k"))."]
         remarks.append(expected.weights.sentence(isExact: expected.isExact))
         var details: JSONObject = [

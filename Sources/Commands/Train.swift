@@ -48,12 +48,12 @@ struct Train: AsyncParsableCommand {
 
     func run() async throws {
         let page = try reporting.file(replaces: writing.force || writing.resume)
-        try writing.check(output: writing.output ?? "trained")
+        try writing.check(output: writing.output ?? "trained", inputs: [])
         let model = try newModel()
         var writing = writing
         writing.dtype = try (writing.parsedDType() ?? .f32).rawValue
         var session = TrainingSession(model, training.settings, output: writing.output ?? "trained")
-        session.apply(data, writing)
+        try session.apply(data, writing)
         try await session.show(writing, common, model: config ?? tokenizerFrom ?? ".", page)
     }
 

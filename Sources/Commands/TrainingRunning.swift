@@ -5,9 +5,10 @@ import Synchronization
 
 extension TrainingSession {
     /// Takes over what the arguments of a command say.
-    mutating func apply(_ data: DataArguments, _ writing: WritingOptions) {
+    mutating func apply(_ data: DataArguments, _ writing: WritingOptions) throws {
         text = data.options(tokenLimit: nil)
         compute = writing.trainingCompute
+        dtype = try writing.parsedDType()
         self.writing.overwrite = writing.force
         self.writing.resume = writing.resume
         isPlanOnly = writing.dryRun

@@ -12,9 +12,17 @@ func defaultOutput(for input: String, suffix: String) -> String {
 extension WritingOptions {
     /// Refuses an output before anything is read, allocated or measured for it. What is resumed is looked at later: it may be
     /// finished, or have leave to replace what is there.
-    func check(output: String) throws {
-        guard !resume, !dryRun else { return }
-        try WorkFolder.check(output: output, overwrite: force)
+    ///
+    /// - Parameter inputs: the checkpoints that it is made from, none of which it may be a part of.
+    func check(output: String, inputs: [String]) throws {
+        guard !dryRun else { return }
+        if !resume { try WorkFolder.check(output: output, overwrite: force) }
+        // A name that is not found is told when it is opened.
+        let folders = try inputs.compactMap { input -> String? in
+            guard let path = try? resolveModelPath(input), try PosixFile.isFolder(path) else { return nil }
+            return path
+        }
+        try OutputPath.checkOverlap(output, with: folders)
     }
 }
 

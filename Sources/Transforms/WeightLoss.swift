@@ -59,13 +59,22 @@ extension WeightLoss {
             replacement.made.contains { $0.expression.workspace > Self.cheapWorkspace }
         }
         let measured = isCostly && !sorted.isEmpty ? [sorted[sorted.count / 2]] : sorted
-        let evaluator = Evaluator(loaded: LoadedSources())
+        let loaded = LoadedSources()
+        let evaluator = Evaluator(loaded: loaded)
         func shares(limit: Int?) throws -> (layers: [Int: Double], isSampled: Bool) {
             var (layers, isSampled) = ([Int: Double](), false)
             for layer in measured {
                 var (lost, energy) = (0.0, 0.0)
                 for group in groups[layer] ?? [] {
-                    let part = try Self.energies(group, limit: limit, evaluator)
+                    let part: (lost: Double, all: Double, isSampled: Bool)
+                    do { part = try Self.energies(group, limit: limit, evaluator) } catch let error as CheckpointError {
+                        // Where a decomposition fails for what is not a number, that is the reason.
+                        guard error.code == .incompatible, let (tensor, count) = loaded.nonfiniteSource else {
+                            throw error
+                        }
+                        throw CheckpointError.nonfinite(
+                            tensor: tensor, count: count, making: "the network of layer \(layer)")
+                    }
                     lost += part.lost
                     energy += part.all
                     isSampled = isSampled || part.isSampled

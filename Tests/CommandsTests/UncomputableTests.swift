@@ -28,7 +28,8 @@ import Testing
     @Test(arguments: types)
     func denseWeights(_ dtype: DType) throws {
         let dense = try folder.retyped(Seed.path, as: "dense", Self.gate, dtype)
-        let text = try folder.write("text.txt", Array("Some words to read, and a few more of them.".utf8))
+        let text = try folder.write(
+            "text.txt", Array(String(repeating: "Some words to read. ", count: 400).utf8))
         for options in [["--init", "noise:0.01"], ["--init", "drop:0.5"]] {
             try refuse(["upcycle", "-e", "2", dense, "-o", "out"] + options, Self.gate, dtype)
             try refuse(["upcycle", "-e", "2", dense, "-o", "out", "--dry-run"] + options, Self.gate, dtype)
@@ -67,7 +68,8 @@ import Testing
         #expect(made.code == 0, "\(made.errors)")
         let name = "model.layers.0.block_sparse_moe.experts.1.w1.weight"
         let moe = try folder.retyped(folder.path + "/plain", as: "moe", name, dtype)
-        let text = try folder.write("text.txt", Array("Some words to read, and a few more of them.".utf8))
+        let text = try folder.write(
+            "text.txt", Array(String(repeating: "Some words to read. ", count: 400).utf8))
         for method in [["average"], ["average", "--align", "permutation"], ["svd"], ["top-neurons"]] {
             try refuse(["densify", moe, "-o", "out", "--method"] + method, name, dtype)
         }

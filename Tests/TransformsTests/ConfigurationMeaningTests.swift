@@ -60,9 +60,13 @@ struct ConfigurationMeaningTests {
                 "rope_scaling": nil,
             ],
             ["rope_theta": nil, "rope_parameters": nil, "rope_scaling": nil],
+            [
+                "rope_theta": 10000, "rope_parameters": nil, "rope_scaling": ["rope_type": "linear", "factor": 1.0],
+                "hidden_act": "swish",
+            ],
         ]
         let models = try words.map { try model("llama", $0) }
-        #expect(try Checkpoint.merging(models).description.size("experts") == 4)
+        #expect(try Checkpoint.merging(models).description.size("experts") == 5)
         _ = try Checkpoint.mergingDense(models)
     }
 

@@ -101,7 +101,7 @@ struct Identifiability {
             let names = others.map { variables[$0].letter }.joined(separator: ", ")
             throw failure(
                 "\(variables[index].letter) follows from \(names) in all runs (a fixed power of them): what \(form.name) "
-                    + "says of each cannot be told apart; vary \(variables[index].letter) where \(names) stay the same")
+                    + "says of each cannot be told apart; vary \(variables[index].letter) without \(names)")
         }
     }
 

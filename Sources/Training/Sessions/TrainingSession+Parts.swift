@@ -131,6 +131,7 @@ extension TrainingSession {
         var all = ownIdentity
         for key in settings.identity.keys { all[key] = settings.identity[key] }
         all["steps"] = JSON(steps)
+        if let dtype { all["dtype"] = .string(dtype.rawValue) }
         all["tokenizer"] = .string(text.tokenizer.rawValue)
         all["text-field"] = .string(text.textField)
         func digest(_ checkpoint: Checkpoint) throws -> JSON {

@@ -169,7 +169,13 @@ public struct TrainingSession: Sendable {
     /// Refuses what is plain before a model is loaded.
     package func check() throws {
         // What is resumed may be finished, or have leave to replace what is there.
-        if !writing.resume { try OutputPath(output).checkReplacing(.checkpoint, overwrite: writing.overwrite) }
+        if !writing.resume {
+            let target = try OutputPath(output)
+            try target.checkReplacing(.checkpoint, overwrite: writing.overwrite)
+            // Of an unfinished run its state is told of, not its metrics.
+            if try fileExists(target.path + ".state.safetensors") { return try settings.check() }
+            try OutputPath(target.path + ".metrics.jsonl").checkReplacing(.metrics, overwrite: writing.overwrite)
+        }
         try settings.check()
     }
 
