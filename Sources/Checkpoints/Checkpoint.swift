@@ -20,6 +20,8 @@ public struct Checkpoint: Sendable {
     package private(set) var layout: String?
     /// How weights are quantised when it is written; nil where they are not.
     private var quantisation: QuantisationOptions?
+    /// Which weights that are stored quantised stay so when it is written.
+    package var quantisedWriting = QuantisedWriting.whereAllAreCopies
     /// The files that are read.
     package let sources: [SafetensorsFile]
     /// The files that are carried over.
@@ -150,9 +152,10 @@ public struct Checkpoint: Sendable {
             try tensor.checkComputable(as: "\(role)")
             table[role]?.dtype = dtype
         }
-        let result = Checkpoint(
+        var result = Checkpoint(
             description: description, table: table, layout: layout, sources: sources, companions: companions,
             history: history, warnings: warnings)
+        result.quantisedWriting = .never
         return result.recording(["command": "convert", "dtype": .string(dtype.rawValue)])
     }
 
@@ -172,49 +175,63 @@ public struct Checkpoint: Sendable {
     ///
     /// - Throws: `CheckpointError` where the table does not fit the description, or no program can run what would be written.
     package func writePlan(shardLimit: Int) throws -> WritePlan {
+        try writePlan(output(), shardLimit: shardLimit)
+    }
+
+    private func writePlan(_ output: CheckpointOutput, shardLimit: Int) throws -> WritePlan {
         try description.checkCarriedLayers()
         try description.checkRunnable()
-        guard let table = try quantisedTable() else {
-            return try WritePlan(tensors: diskTensors().map(\.tensor), shardLimit: shardLimit)
-        }
+        return try WritePlan(tensors: output.tensors, shardLimit: shardLimit, parameters: output.parameters, metadata: output.metadata)
+    }
+
+    /// What is written, and what the configuration says of it.
+    func output() throws -> CheckpointOutput {
+        guard let table = try quantisedTable() else { return try copiedOutput() }
         let summary = table.summary
-        return try WritePlan(
-            tensors: table.tensors, shardLimit: shardLimit, parameters: summary.parameters + summary.keptParameters)
+        let config = try description.config.withoutQuantisation.forAllReaders(description.architecture, dtype: dtype)
+        return CheckpointOutput(
+            tensors: table.tensors, parameters: summary.parameters + summary.keptParameters,
+            config: config.stating(table.configuration(of: description)))
+    }
+
+    /// The tensors that are written, those that are optional only where there is something for them.
+    func neededTensors() throws -> [ExpectedTensor] {
+        try expectedTensors().filter { expected in
+            !expected.isOptional || expected.placements.contains { table[$0.role] != nil }
+        }
     }
 
     /// The tensors that are written where nothing is quantised.
     private func diskTensors() throws -> [(expected: ExpectedTensor, tensor: DiskTensor)] {
-        var tensors: [(expected: ExpectedTensor, tensor: DiskTensor)] = []
-        for expected in try expectedTensors() {
-            let found = expected.placements.filter { table[$0.role] != nil }
-            if found.isEmpty, expected.isOptional { continue }
-            var dtypes: Set<DType> = []
-            var placements: [(tensor: LazyTensor, view: MatrixView)] = []
-            for (role, view) in expected.placements {
-                guard let tensor = table[role] else {
-                    throw CheckpointError(.incompatible, tensor: expected.name, message: "there is nothing for \(role)")
-                }
-                guard tensor.rows == view.rows, tensor.columns == view.columns else {
-                    throw CheckpointError(
-                        .incompatible, tensor: expected.name,
-                        message: "\(role) should be \(view.rows) x \(view.columns) and is \(tensor.rows) x "
-                            + "\(tensor.columns)")
-                }
-                dtypes.insert(tensor.dtype)
-                placements.append((tensor, view))
+        try neededTensors().map { ($0, try diskTensor($0)) }
+    }
+
+    /// A tensor with what it is made of, in the dtype of that.
+    func diskTensor(_ expected: ExpectedTensor) throws -> DiskTensor {
+        var dtypes: Set<DType> = []
+        var placements: [(tensor: LazyTensor, view: MatrixView)] = []
+        for (role, view) in expected.placements {
+            guard let tensor = table[role] else {
+                throw CheckpointError(.incompatible, tensor: expected.name, message: "there is nothing for \(role)")
             }
-            guard let dtype = dtypes.first, dtypes.count == 1 else {
+            guard tensor.rows == view.rows, tensor.columns == view.columns else {
                 throw CheckpointError(
                     .incompatible, tensor: expected.name,
-                    message:
-                        "its parts have different dtypes (\(dtypes.map(\.rawValue).sorted().joined(separator: ", "))): "
-                        + "choose one with `dtype`")
+                    message: "\(role) should be \(view.rows) x \(view.columns) and is \(tensor.rows) x "
+                        + "\(tensor.columns)")
             }
-            let tensor = DiskTensor(
-                name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements)
-            tensors.append((expected, tensor))
+            dtypes.insert(tensor.dtype)
+            placements.append((tensor, view))
         }
-        return tensors
+        guard let dtype = dtypes.first, dtypes.count == 1 else {
+            throw CheckpointError(
+                .incompatible, tensor: expected.name,
+                message:
+                    "its parts have different dtypes (\(dtypes.map(\.rawValue).sorted().joined(separator: ", "))): "
+                    + "choose one with `dtype`")
+        }
+        return DiskTensor(
+            name: expected.name, dtype: dtype, shape: try Shape(expected.shape), placements: placements)
     }
 
     /// Writes the checkpoint into a folder that appears whole or not at all.
@@ -227,14 +244,15 @@ public struct Checkpoint: Sendable {
     ///   is cancelled: what is written so far is kept, and `options.resume` goes on with it.
     @discardableResult
     public func write(to output: String, options: WriteOptions = WriteOptions()) async throws -> WriteReport {
-        let plan = try writePlan(shardLimit: options.shardLimit)
-        var config = try description.config.withoutQuantisation.forAllReaders(description.architecture, dtype: dtype)
-        if let table = try quantisedTable() { config = config.stating(table.configuration(of: description)) }
+        let made = try self.output()
+        let plan = try writePlan(made, shardLimit: options.shardLimit)
+        let config = made.config
+        let companions = companions + made.companions
         let history = history
         let sources = sources
         let carried = description.config.surroundings.carried.map(\.name)
         let names = companions.map(\.name).filter { !CheckpointFolder.isMember($0) }
-        let identity = try identity(plan, config)
+        let identity = try identity(plan, config, companions)
         return try await cancelling { isCancelled in
             var options = options
             let isStopped = options.isCancelled
@@ -259,7 +277,7 @@ extension Checkpoint {
     }
 
     /// What decides the bytes that are written, but for those of the sources.
-    private func identity(_ plan: WritePlan, _ config: ModelConfig) throws -> String {
+    private func identity(_ plan: WritePlan, _ config: ModelConfig, _ companions: [Companion]) throws -> String {
         var identity = RunIdentity()
         identity.add(ToolVersion.current)
         identity.add(config.text)

@@ -13,7 +13,8 @@ struct CheckpointReader {
         description = match.description
         let history = try Provenance.history(in: path)
         return Checkpoint(
-            description: description, table: match.table, sources: tensors.files,
+            description: description, table: match.table, layout: match.stored.hasStacks ? match.layout : nil,
+            sources: tensors.files,
             companions: try Companion.inFolder(path), history: history.steps,
             warnings: tensors.warnings + match.notes + history.warnings)
     }
@@ -68,6 +69,7 @@ struct TensorMatch {
             tensors, config, given.architecture, folder: WorkFolder.split(given.config.file).parent)
         self.stored = stored
         let names = Set(stored.names)
+        config.surroundings.quantisation = stored.quantisation
         config.surroundings.naming = .found(in: names, of: given.architecture)
         var description = try ModelDescription(given.architecture, config)
         layout = try Self.layout(of: description, names)

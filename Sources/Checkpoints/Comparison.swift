@@ -1,5 +1,6 @@
 import Numerics
-package import Safetensors
+import Packing
+import Safetensors
 
 /// How a tensor of one checkpoint stands to its counterpart in another.
 public struct ComparedTensor: Sendable {
@@ -29,6 +30,47 @@ public struct ComparedTensor: Sendable {
     }
 }
 
+/// The tensors of a folder or a file under the names that they have where nothing is quantised.
+package struct NamedTensors: Sendable {
+    package let names: [String]
+    private let tensors: [String: (tensor: LazyTensor, shape: [Int])]
+
+    /// - Throws: `SafetensorsError` where a file cannot be read, `CheckpointError` where quantised weights do not fit their
+    ///   parts.
+    package init(at path: String) throws {
+        let files = try ShardedTensors.open(path)
+        if let stored = try Self.quantised(path, files) {
+            names = stored.names
+            tensors = Dictionary(
+                uniqueKeysWithValues: stored.names.compactMap { name in
+                    stored[name].map { (name, (Self.whole($0), $0.shape)) }
+                })
+            return
+        }
+        names = files.names
+        tensors = Dictionary(
+            uniqueKeysWithValues: files.entries.map { file, info in
+                (info.name, (LazyTensor(whole: SourceTensor(file: file, info: info)), info.shape.dimensions))
+            })
+    }
+
+    package subscript(name: String) -> (tensor: LazyTensor, shape: [Int])? { tensors[name] }
+
+    private static func whole(_ entry: StoredTensors.Entry) -> LazyTensor {
+        if case .plain(let tensor) = entry { LazyTensor(whole: tensor) } else { entry.whole }
+    }
+
+    /// The tensors of a checkpoint with quantised weights; nil for any other.
+    private static func quantised(_ path: String, _ files: ShardedTensors) throws -> StoredTensors? {
+        guard try fileExists(path + "/config.json") else { return nil }
+        let config = try ModelConfig(contentsOf: path + "/config.json").languageModel
+        guard try Quantisation.stated(in: config, folder: path) != nil, let type = config.object["model_type"]?.string,
+            let architecture = try Architecture.named(type)
+        else { return nil }
+        return try StoredTensors(files, config, architecture, folder: path)
+    }
+}
+
 /// Compares checkpoints tensor by tensor.
 package enum Comparison {
     /// Compares tensors of the same name, in the order of the names.
@@ -36,32 +78,29 @@ package enum Comparison {
     /// - Parameter threads: how many tensors are compared at a time.
     /// - Throws: `SafetensorsError` where a file cannot be read.
     package static func byName(
-        _ a: ShardedTensors, _ b: ShardedTensors, threads: Int, isCancelled: @escaping @Sendable () -> Bool
+        _ a: NamedTensors, _ b: NamedTensors, threads: Int, isCancelled: @escaping @Sendable () -> Bool
     ) async throws -> [ComparedTensor] {
         let names = Set(a.names).union(b.names).sorted()
         return try await mapOnThreads(names, threads: threads) { name in
             if isCancelled() { throw CheckpointError.cancelled }
-            guard let (firstFile, firstInfo) = a.lookup(name) else {
+            guard let (first, firstShape) = a[name] else {
                 return ComparedTensor(name: name, outcome: .onlyInSecond)
             }
-            guard let (secondFile, secondInfo) = b.lookup(name) else {
+            guard let (second, secondShape) = b[name] else {
                 return ComparedTensor(name: name, outcome: .onlyInFirst)
             }
-            guard firstInfo.shape == secondInfo.shape else {
-                return ComparedTensor(
-                    name: name, outcome: .shapeDiffers("\(firstInfo.shape)", "\(secondInfo.shape)"))
+            guard firstShape == secondShape else {
+                return ComparedTensor(name: name, outcome: .shapeDiffers("\(firstShape)", "\(secondShape)"))
             }
-            let first = LazyTensor(whole: SourceTensor(file: firstFile, info: firstInfo))
-            let second = LazyTensor(whole: SourceTensor(file: secondFile, info: secondInfo))
-            guard firstInfo.dtype == secondInfo.dtype else {
-                let comparable = firstInfo.dtype.isConvertible && secondInfo.dtype.isConvertible
+            guard first.dtype == second.dtype else {
+                let comparable = first.dtype.isConvertible && second.dtype.isConvertible
                 var difference = Difference()
                 difference.isIdentical = false
                 difference.isOfBytes = !comparable
                 if comparable { difference = try .between(first, second, isCancelled: isCancelled) }
                 return ComparedTensor(
                     name: name,
-                    outcome: .dtypeDiffers(firstInfo.dtype.rawValue, secondInfo.dtype.rawValue, difference))
+                    outcome: .dtypeDiffers(first.dtype.rawValue, second.dtype.rawValue, difference))
             }
             return ComparedTensor(
                 name: name, outcome: .compared(try .between(first, second, isCancelled: isCancelled)))

@@ -61,6 +61,8 @@ public struct Inspection: JSONResult {
     public let byteCount: Int
     /// How much there is of each dtype.
     public let dtypes: [(dtype: DType, tensors: Int, bytes: Int)]
+    /// What is quantised and how; nil where nothing is.
+    public private(set) var quantisation: StoredQuantisation?
     /// What packing came to, where the files are packed.
     package let packed: PackedSummary?
     /// Files of the tokenizer beside the weights.
@@ -139,6 +141,8 @@ public struct Inspection: JSONResult {
             heads: try description.size("heads"), headDimension: headDimension,
             keyValueHeads: try description.size("kv_heads"), vocabulary: try description.size("vocab"),
             isTied: try description.isTied, experts: experts)
+        quantisation = StoredQuantisation(
+            match.stored, try match.description.expectedTensors(layout: match.layout))
         let beside = match.description.config.surroundings.carried
         carried = (beside.map(\.name), beside.reduce(0) { $0 + $1.byteCount })
         warnings += match.notes
@@ -261,6 +265,7 @@ extension Inspection {
                     "dtype": .string(entry.dtype.rawValue), "tensors": JSON(entry.tensors), "bytes": JSON(entry.bytes),
                 ])
             })
+        if let quantisation { object["quantisation"] = quantisation.json }
         object["tokenizer_files"] = .array(tokenizerFiles.map { .string($0) })
         if listed {
             object["tensors"] = .array(

@@ -9,6 +9,8 @@ package struct Surroundings: Sendable {
     package var naming = TensorNaming()
     /// Tensors that the family does not describe, in the order of their names.
     package var carried: [CarriedTensor] = []
+    /// How weights of the model are quantised on disk; nil where none are.
+    package var quantisation: Quantisation?
     /// Layers behind the model's own whose tensors are described as a layer's are.
     var further: [FurtherLayer] = []
     /// What happened to them on the way that the user should know.
@@ -288,11 +290,12 @@ extension Checkpoint {
             }
             if let layer = moved[layer] { table[Role(role.kind, layer: layer, expert: role.expert)] = tensor }
         }
-        let result = Checkpoint(
+        var result = Checkpoint(
             description: try ModelDescription(description.architecture, config), table: table, layout: layout,
             sources: sources, companions: companions, history: history,
             warnings: warnings
                 + ["dropped as asked: \(CarriedTensor.summary(dropped.map(\.name) + further.map(\.name)))"])
+        result.quantisedWriting = quantisedWriting
         return result.recording([
             "command": "drop", "patterns": .array(patterns.map { .string($0) }),
             "tensors": JSON(dropped.count + further.count),

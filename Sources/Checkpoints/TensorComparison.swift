@@ -17,16 +17,19 @@ public struct TensorComparison: JSONResult {
     /// - Throws: `SafetensorsError` where a file cannot be read, `CheckpointError` of `.cancelled`.
     public init(_ first: String, _ second: String, threads: Int) async throws {
         let (first, second) = (try resolveModelPath(first), try resolveModelPath(second))
-        let (a, b) = (try ShardedTensors.open(first), try ShardedTensors.open(second))
+        let (a, b) = (try NamedTensors(at: first), try NamedTensors(at: second))
         configuration = try Comparison.configurations(first, second)
         tensors = try await cancelling { isCancelled in
             try await Comparison.byName(a, b, threads: threads) { isCancelled() || Interruption.isRequested }
         }
         let other = tensors.first { !$0.isIdentical && $0.isOfBytes }
         uncomputable = other.flatMap { other in
-            [a, b].lazy.compactMap { $0.lookup(other.name) }.first { !$0.info.dtype.isConvertible }.map {
-                .uncomputable($0.info.dtype, file: $0.file.path, tensor: $0.info.name)
+            for (path, tensors) in [(first, a), (second, b)] {
+                if let dtype = tensors[other.name]?.tensor.dtype, !dtype.isConvertible {
+                    return .uncomputable(dtype, file: path, tensor: other.name)
+                }
             }
+            return nil
         }
     }
 

@@ -63,10 +63,14 @@ package struct WritePlan: Sendable {
 
     /// Lays tensors out in shards of at most `shardLimit` bytes, as Hugging Face's libraries cut and name them.
     ///
-    /// - Parameter parameters: values that the tensors stand for; nil for their elements.
+    /// - Parameters:
+    ///   - parameters: values that the tensors stand for; nil for their elements.
+    ///   - metadata: what every file's header says besides its format.
     /// - Throws: `SafetensorsError` where a name or size cannot be written, `CheckpointError` where a tensor would be
     ///   computed from what has no values.
-    package init(tensors: [DiskTensor], shardLimit: Int, parameters: Int? = nil) throws {
+    package init(
+        tensors: [DiskTensor], shardLimit: Int, parameters: Int? = nil, metadata: [String: String] = [:]
+    ) throws {
         parameterCount = parameters ?? tensors.reduce(0) { $0 + $1.shape.elementCount }
         for tensor in tensors {
             for (matrix, _) in tensor.placements { try matrix.checkWritable(as: tensor.name) }
@@ -80,7 +84,7 @@ package struct WritePlan: Sendable {
         for (name, members) in zip(names, shards) {
             let (header, layout) = try Header.serialized(
                 tensors: members.map { (tensors[$0].name, tensors[$0].dtype, tensors[$0].shape) },
-                metadata: ["format": "pt"])
+                metadata: metadata.merging(["format": "pt"]) { $1 })
             let begins = Dictionary(uniqueKeysWithValues: layout.map { ($0.name, $0.begin) })
             for member in members {
                 let tensor = tensors[member]

@@ -72,6 +72,13 @@ struct WritingOptions: ParsableArguments {
             """)
     var pack = false
 
+    @Flag(
+        help: """
+            Write quantised weights that are copied as they are stored, byte for byte, and what is computed in BF16; by \
+            default all or none of them.
+            """)
+    var keepQuantised = false
+
     @Flag(help: "Let values that the dtype cannot hold become infinite (the largest in F8_E4M3) instead of stopping.")
     var allowOverflow = false
 
@@ -90,7 +97,9 @@ struct WritingOptions: ParsableArguments {
         if memory.bytes < 96 << 20 {
             throw ValidationError("--memory \(memory.description): at least 96 MiB are needed")
         }
-        _ = try parsedDType()
+        if try parsedDType() != nil, keepQuantised {
+            throw ValidationError("--dtype and --keep-quantised: give one of them")
+        }
     }
 
     /// The dtype asked for.

@@ -13,6 +13,7 @@ struct Convert: AsyncParsableCommand {
             are copied.
 
               moe-tool convert --dtype BF16 model                       # -> model-bf16
+              moe-tool convert --dequantise deepseek-fp8 -o deepseek-bf16
               moe-tool convert --layout fused mixtral -o mixtral-fused
               moe-tool convert --quantise fp8-block qwen3-moe           # -> qwen3-moe-fp8-block, half the size
               moe-tool convert --quantise int4-group:128 --roles experts --scale-search mse mixtral
@@ -34,6 +35,9 @@ struct Convert: AsyncParsableCommand {
             """)
     var zstd = false
 
+    @Flag(help: "Write quantised weights in BF16, or the dtype that --dtype says; by default they stay as they are.")
+    var dequantise = false
+
     @OptionGroup var quantising: QuantisingOptions
     @OptionGroup var writing: WritingOptions
     @OptionGroup var verifying: VerifyingOptions
@@ -54,8 +58,16 @@ struct Convert: AsyncParsableCommand {
                 "--allow-nonfinite and --quantise: a value that is NaN or infinite leaves its block without a scale; "
                     + "repair the source")
         }
+        if dequantise, writing.keepQuantised {
+            throw ValidationError("--dequantise and --keep-quantised: give one of them")
+        }
+        if quantising.quantise != nil, dequantise || writing.keepQuantised {
+            throw ValidationError(
+                "--quantise decodes what is quantised and quantises it anew: leave out "
+                    + (dequantise ? "--dequantise" : "--keep-quantised"))
+        }
         guard let option = asked.first, direction != nil else { return }
-        if writing.dtype != nil || writing.layout != nil || quantising.quantise != nil {
+        if writing.dtype != nil || writing.layout != nil || quantising.quantise != nil || dequantise {
             throw ValidationError(
                 "\(option) keeps every byte: change dtype or layout, or quantise, in a run without it")
         }
@@ -73,13 +85,14 @@ struct Convert: AsyncParsableCommand {
 
     /// Whether the files are packed as they are, and are the same when they are unpacked.
     private var keepsFiles: Bool {
-        writing.pack && writing.dtype == nil && writing.layout == nil && quantising.quantise == nil
+        writing.pack && writing.dtype == nil && writing.layout == nil && quantising.quantise == nil && !dequantise
             && writing.maxShardSize.bytes == WriteOptions().shardLimit
     }
 
     func run() async throws {
         if let direction { return try await copy(direction) }
-        let source = try Checkpoint(at: input)
+        var source = try Checkpoint(at: input)
+        if dequantise { source = try source.dequantised() }
         let dtype = try writing.parsedDType()
         if let dtype, dtype == .f8E4M3 || dtype == .f8E5M2 {
             standardError(
@@ -88,7 +101,9 @@ struct Convert: AsyncParsableCommand {
         }
         let quantisation = try quantising.options
         let named = quantisation?.format.description.replacing("-group:", with: "-g")
-        let suffix = "-" + (named ?? dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? "converted")
+        let suffix =
+            "-"
+            + (named ?? dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? (dequantise ? "bf16" : "converted"))
         // Whoever quantises wants other outputs, by as much as he says or else by as much as it takes.
         let isChecked = quantisation == nil || verifying.tolerance != nil
         try await write(

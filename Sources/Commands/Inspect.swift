@@ -70,6 +70,18 @@ struct Inspect: AsyncParsableCommand {
             "dtypes",
             inspection.dtypes.map { "\($0.dtype.rawValue) (\($0.tensors) tensors, \(byteText($0.bytes)))" }
                 .joined(separator: ", "))
+        if let quantised = inspection.quantisation {
+            let formats = quantised.formats.map {
+                "\($0.weights) weights \($0.name), \(fixedText($0.bitsPerWeight, digits: 2)) bits each"
+            }
+            table.add(
+                "quantised",
+                "\(quantised.method): " + (formats.isEmpty ? "no weights" : formats.joined(separator: "; ")))
+            if !quantised.unquantised.isEmpty {
+                table.add(
+                    "not quantised", quantised.unquantised.map { "\($0.role) (\($0.tensors))" }.joined(separator: ", "))
+            }
+        }
         if let packed = inspection.packed {
             table.add(
                 "packed",

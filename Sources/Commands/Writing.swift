@@ -43,6 +43,7 @@ func write(
     checkpoint = try checkpoint.dropping(writing.drop)
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
     if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
+    if writing.keepQuantised { checkpoint = checkpoint.keepingQuantised() }
     checkpoint = try finishing(checkpoint)
     var document = JSONObject()
     document["output"] = .string(output)
@@ -50,6 +51,10 @@ func write(
     if let quantised = try checkpoint.quantisationSummary {
         remarks.append(quantised.remark)
         document["quantised"] = .object(quantised.json)
+    }
+    if let note = try checkpoint.quantisedNote {
+        remarks.append(note + ".")
+        document["quantised_weights"] = .string(note)
     }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)

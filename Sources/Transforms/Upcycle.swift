@@ -87,9 +87,11 @@ private struct Upcycling {
                 table[role] = try tensor(role, view, expected)
             }
         }
-        let result = Checkpoint(
+        var result = Checkpoint(
             description: target, table: table, sources: source.sources, companions: source.companions,
             history: source.history, warnings: source.warnings)
+        // Networks that are copied stay quantised where that is asked for: they are to be trained.
+        result.quantisedWriting = .never
         return (result.recording(step), preservation)
     }
 

@@ -49,7 +49,7 @@ struct WriterTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: output)
         #expect(names.contains("model.safetensors.index.json"))
         #expect(names.filter { $0.hasSuffix(".safetensors") }.count >= 4)
-        let (a, b) = (try ShardedTensors(opening: output), try ShardedTensors(opening: Fixtures.model("mixtral")))
+        let (a, b) = (try NamedTensors(at: output), try NamedTensors(at: Fixtures.model("mixtral")))
         let results = try await Comparison.byName(a, b, threads: 2) { false }
         #expect(results.count == b.names.count)
         let identical = results.filter(\.isIdentical).count

@@ -20,6 +20,9 @@ let package = Package(
                 "FuzzZstd", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Packing", package: "moe-tool"), .product(name: "Safetensors", package: "moe-tool"),
             ], swiftSettings: settings),
+        .executableTarget(
+            name: "FuzzQuantised", dependencies: [.product(name: "MoEToolkit", package: "moe-tool")],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -168,10 +168,10 @@ struct CompressedWeights {
             name: name, codes: codes.tensor, reader: reader, layout: .rows, rows: shape.dropLast().reduce(1, *),
             columns: shape.last ?? 0, scales: layout.grid, group: layout.group)
         if let zeros = found[base + "weight_zero_point"] {
-            codec.zeros = try zeroPoints(zeros, name, shape, layout, reader.format.bits, scheme)
+            let (grid, extent) = try zeroPoints(zeros, name, shape, layout, reader.format.bits, scheme)
+            codec.zeros = grid
             parts.append(
-                QuantisedPart(
-                    "zero points", zeros, suffix: "weight_zero_point", replacing: "weight", extent: layout.extent))
+                QuantisedPart("zero points", zeros, suffix: "weight_zero_point", replacing: "weight", extent: extent))
         }
         if let index = found[base + "weight_g_idx"] {
             guard index.info.dtype == .i32, index.info.shape.dimensions == [shape.last ?? 0] else {
@@ -201,14 +201,14 @@ struct CompressedWeights {
     private func zeroPoints(
         _ zeros: SourceTensor, _ name: String, _ shape: [Int], _ layout: ScaleLayout, _ bits: Int,
         _ scheme: CompressedScheme?
-    ) throws -> ScaleGrid {
+    ) throws -> (grid: ScaleGrid, extent: QuantisedPart.Extent) {
         guard zeros.info.dtype == .i32 else {
             guard zeros.info.dtype == .i8 else {
                 throw CheckpointError.misfit(name, zeros, "zero points are I8, or packed into I32")
             }
-            return try ScaleLayout(
-                zeros, of: name, shape: shape, block: scheme?.block(of: shape), format: .signed(bits: 8)
-            ).grid
+            let own = try ScaleLayout(
+                zeros, of: name, shape: shape, block: scheme?.block(of: shape), format: .signed(bits: 8))
+            return (own.grid, own.extent)
         }
         let groups = layout.grid.groups
         guard shape.count == 2, case .rows(block: 1) = layout.extent,
@@ -219,9 +219,11 @@ struct CompressedWeights {
                 "zero points of \(shape) with \(groups) groups, packed along the rows, are I32 "
                     + "[\((shape[0] * bits + 31) / 32), \(groups)]")
         }
-        return ScaleGrid(
+        let grid = ScaleGrid(
             tensor: zeros, storage: .packedRows(CodeReader(.offset(bits: bits), .stream)), rowsPerCopy: shape[0],
             blockRows: 1, groups: groups)
+        // As many rows share a word as fit; where they go on from one word into the next, all belong together.
+        return (grid, 32 % bits == 0 ? .rows(block: 32 / bits) : .whole)
     }
 }
 

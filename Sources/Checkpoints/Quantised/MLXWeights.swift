@@ -12,7 +12,7 @@ struct MLXWeights {
             guard name.hasSuffix(".weight") else { continue }
             let base = String(name.dropLast(".weight".count))
             if let scales = parts[base + ".scales"] {
-                let found = try weight(tensor, scales, base: base, parts)
+                let found = try parts.settled(weight(tensor, scales, base: base, parts))
                 if let members = try members(of: name, .quantised(found)) {
                     parts.add(members, insteadOf: found.parts.map(\.tensor.info.name))
                 } else {

@@ -21,11 +21,40 @@ package struct Quantisation: Sendable {
     package let settings: JSONObject
     /// The file that they are in.
     package let file: String
+    /// What goes with the weights where they stay quantised and belongs to none of them: scales of keys and values.
+    package var others: [SourceTensor] = []
+
+    /// What two checkpoints have in common whose weights can lie side by side.
+    var scheme: String {
+        var common = settings
+        for key in settings.keys where Self.isOwn(key) || method == .mlx && settings[key]?.object != nil {
+            common[key] = nil
+        }
+        if var groups = common["config_groups"]?.object {
+            for key in groups.keys {
+                var group = groups[key]?.object ?? JSONObject()
+                group["targets"] = nil
+                groups[key] = .object(group)
+            }
+            common["config_groups"] = .object(groups)
+        }
+        return method.rawValue + " " + JSON.object(common).line
+    }
+
+    /// Whether a key is about one checkpoint's modules, or how it was made.
+    private static func isOwn(_ key: String) -> Bool {
+        [
+            "modules_to_not_convert", "ignore", "exclude_modules", "llm_int8_skip_modules", "ignored_layers", "version",
+            "global_compression_ratio", "producer", "kv_cache_scheme", "kv_cache_quant_algo",
+        ].contains(key)
+    }
 
     /// The key in `config.json` under which settings stand, and mlx-lm's second.
     static let keys = ["quantization_config", "quantization"]
     /// The file in which ModelOpt's older checkpoints have them.
     static let modelOptFile = "hf_quant_config.json"
+    /// The file in which GPTQ's and AWQ's older checkpoints have them, for readers of that time.
+    static let gptqFile = "quantize_config.json"
 
     /// What the configuration, or a file beside it, says; nil where it says nothing.
     ///
@@ -70,7 +99,55 @@ package struct Quantisation: Sendable {
     }
 }
 
+extension Quantisation {
+    /// Files beside `config.json` that say the same, with the settings as they are now.
+    ///
+    /// - Throws: `SafetensorsError`, `CheckpointError` for one that cannot be read.
+    var companions: [Companion] {
+        get throws {
+            let folder = WorkFolder.split(file).parent
+            if method == .gptq || method == .awq {
+                let path = try PosixFile.pathIfPresent(of: Self.gptqFile, inFolder: folder)
+                return path.map { [Companion(name: Self.gptqFile, content: .file($0))] } ?? []
+            }
+            guard method == .modelOpt,
+                let path = try PosixFile.pathIfPresent(of: Self.modelOptFile, inFolder: folder)
+            else { return [] }
+            let bytes = try InputLog.pausing { try PosixFile.contents(path, limit: ModelConfig.maximumSize) }
+            guard var object = try JSON(parsing: bytes, file: path).object else {
+                throw CheckpointError(.malformed, file: path, message: "expected a JSON object")
+            }
+            var inner = object["quantization"]?.object ?? object
+            let modules = settings["exclude_modules"] ?? settings["ignore"]
+            if let modules, inner["exclude_modules"] != nil { inner["exclude_modules"] = modules }
+            if object["quantization"] != nil { object["quantization"] = .object(inner) } else { object = inner }
+            return [
+                Companion(
+                    name: Self.modelOptFile, content: .bytes(Array((JSON.object(object).serialized() + "\n").utf8)))
+            ]
+        }
+    }
+}
+
 extension ModelConfig {
+    /// The configuration with settings in the places where it has them.
+    func quantised(_ quantisation: Quantisation) -> ModelConfig {
+        var result = self
+        guard quantisation.file.hasSuffix("config.json"), !quantisation.file.hasSuffix(Quantisation.modelOptFile) else {
+            return result
+        }
+        for key in Quantisation.keys {
+            if result.object[key]?.object != nil { result.object[key] = .object(quantisation.settings) }
+            if result.surroundings.wrapper?.outer[key]?.object != nil {
+                result.surroundings.wrapper?.outer[key] = .object(quantisation.settings)
+            }
+        }
+        if Quantisation.keys.allSatisfy({ result.object[$0]?.object == nil }) {
+            result.object[Quantisation.keys[0]] = .object(quantisation.settings)
+        }
+        return result
+    }
+
     /// The configuration of the same model where nothing is quantised.
     var withoutQuantisation: ModelConfig {
         var result = self

@@ -15,11 +15,14 @@ package final class QuantisedTensor: Sendable {
     package let codec: any MatrixCodec
     /// The format for people: "FP8 E4M3 in blocks of 128 x 128".
     package let format: String
+    /// The settings that it has in common with others of its checkpoint.
+    let scheme: String
 
     package init(
         name: String, shape: [Int], isTransposed: Bool = false, parts: [QuantisedPart], codec: any MatrixCodec,
-        format: String
+        format: String, scheme: String = ""
     ) {
+        self.scheme = scheme
         self.name = name
         self.shape = shape
         self.isTransposed = isTransposed
@@ -50,7 +53,21 @@ package final class QuantisedTensor: Sendable {
     /// A view of the weight as a view of what is stored, whose element `[r, c]` is number `r * columns + c`.
     package func stored(_ view: MatrixView) -> MatrixView {
         guard isTransposed, elementCount > 0 else { return view }
-        let (rows, columns) = (rowsPerCopy, columns)
+        return view.turned(rows: rowsPerCopy, columns: columns)
+    }
+
+    /// The same weight of settings.
+    func of(_ scheme: String) -> QuantisedTensor {
+        QuantisedTensor(
+            name: name, shape: shape, isTransposed: isTransposed, parts: parts, codec: codec, format: format,
+            scheme: scheme)
+    }
+}
+
+extension MatrixView {
+    /// A view of a stack of matrices `[columns, rows]` as a view of their transposes, `[rows, columns]`.
+    func turned(rows: Int, columns: Int) -> MatrixView {
+        let view = self
         // The weight's element [a, b] of a copy is the stored [b, a].
         func stride(_ stride: Int) -> Int { stride % rows == 0 ? stride / rows : stride * columns }
         let (copy, rest) = view.offset.quotientAndRemainder(dividingBy: rows * columns)

@@ -86,6 +86,9 @@ struct StoredTensors {
         return names.compactMap { entries[$0]?.weight }.filter { seen.insert(ObjectIdentifier($0)).inserted }
     }
 
+    /// Whether experts are quantised in stacks, which stay so.
+    var hasStacks: Bool { quantised.contains { $0.shape.count > 2 } }
+
     /// Whether it is a bias of zeros beside a quantised weight, as AutoGPTQ wrote them for layers that have none.
     func isZeroBias(_ name: String) throws -> Bool {
         guard name.hasSuffix(".bias"), case .plain(let bias)? = entries[name],
@@ -96,8 +99,8 @@ struct StoredTensors {
 
     /// - Throws: `CheckpointError` naming the weight and its parts where they do not fit together.
     init(_ tensors: ShardedTensors, _ config: ModelConfig, _ architecture: Architecture, folder: String) throws {
-        quantisation = try Quantisation.stated(in: config, folder: folder)
-        var parts = QuantisedParts(tensors)
+        var quantisation = try Quantisation.stated(in: config, folder: folder)
+        var parts = QuantisedParts(tensors, scheme: quantisation?.scheme ?? "")
         if let quantisation { try quantisation.find(in: &parts, architecture) }
         var names: [String] = []
         var entries: [String: Entry] = [:]
@@ -113,6 +116,8 @@ struct StoredTensors {
             }
             names.append(name)
         }
+        quantisation?.others = parts.unneeded.compactMap { parts[$0] }
+        self.quantisation = quantisation
         self.names = names
         self.entries = entries
         unneeded = parts.unneeded
@@ -128,8 +133,11 @@ struct QuantisedParts {
     private(set) var unneeded: [String] = []
     private var taken: Set<String> = []
 
-    init(_ tensors: ShardedTensors) {
+    private let scheme: String
+
+    init(_ tensors: ShardedTensors, scheme: String) {
         self.tensors = tensors
+        self.scheme = scheme
     }
 
     /// All tensors, file by file.
@@ -143,8 +151,11 @@ struct QuantisedParts {
 
     mutating func add(_ tensor: QuantisedTensor) {
         taken.formUnion(tensor.parts.map(\.tensor.info.name))
-        found.append((tensor.name, .quantised(tensor)))
+        found.append((tensor.name, .quantised(tensor.of(scheme))))
     }
+
+    /// A weight with the settings that it has in common with others, for what is added by other names.
+    func settled(_ tensor: QuantisedTensor) -> QuantisedTensor { tensor.of(scheme) }
 
     /// Takes the place of a tensor under other names.
     mutating func add(_ entries: [(name: String, entry: StoredTensors.Entry)], insteadOf names: [String]) {
@@ -169,21 +180,15 @@ extension CheckpointError {
 }
 
 extension StoredTensors {
-    /// What is quantised and what is not needed of it, for the user; nil where nothing is.
+    /// What is stored beside quantised weights and is no part of their values, for the user; nil where nothing is.
     var note: String? {
-        let weights = quantised
-        guard !weights.isEmpty || !unneeded.isEmpty else { return nil }
-        var formats: [String] = []
-        for weight in weights where !formats.contains(weight.format) { formats.append(weight.format) }
-        var text = "\(weights.count) weights are quantised: \(formats.prefix(4).joined(separator: "; "))"
-        if formats.count > 4 { text += "; …" }
-        let inputs = weights.reduce(0) { $0 + $1.parts.count { $0.label == "input scale" } }
-        if inputs > 0 { text += "; \(inputs) scales of inputs are no part of the weights" }
-        if let first = unneeded.first {
-            text +=
-                "; \(unneeded.count) scales of keys and values are no part of them (\(escaped(first))"
-                + (unneeded.count > 1 ? ", …)" : ")")
+        var names = unneeded
+        for weight in quantised {
+            names += weight.parts.filter { $0.label == "input scale" }.map(\.tensor.info.name)
         }
-        return text
+        guard let first = names.first else { return nil }
+        return
+            "\(names.count) scales of inputs, keys or values (\(escaped(first))\(names.count > 1 ? ", …" : "")) are no "
+            + "part of the weights: they are written where these stay quantised, and left out where they do not"
     }
 }
