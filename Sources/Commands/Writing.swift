@@ -19,7 +19,9 @@ extension WritingOptions {
         if !resume { try WorkFolder.check(output: output, overwrite: force) }
         // A name that is not found is told when it is opened.
         let folders = try inputs.compactMap { input -> String? in
-            guard let path = try? resolveModelPath(input), try PosixFile.isFolder(path) else { return nil }
+            guard let path = try fileExists(input) ? resolveModelPath(input) : try? resolveModelPath(input),
+                try PosixFile.isFolder(path)
+            else { return nil }
             return path
         }
         try OutputPath.checkOverlap(output, with: folders)
