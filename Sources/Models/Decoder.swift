@@ -58,19 +58,8 @@ package final class Decoder {
                 "rope_type is \(escaped(type)), and moe-tool computes default, linear, dynamic, llama3, yarn and longrope"
             )
         }
-        self.topK = topK ?? configuration.mixture?.topK ?? 0
-        if let mixture = configuration.mixture {
-            guard self.topK >= 1, self.topK <= mixture.experts else {
-                throw CheckpointError(
-                    .usage, message: "`topK` \(self.topK): there are \(mixture.experts) experts")
-            }
-            if case .sparseMixer = mixture.router.score, self.topK != mixture.topK {
-                throw CheckpointError(.usage, message: "`topK` \(self.topK): a sparse mixer selects 2 experts")
-            }
-            rule = RouterRule(mixture.router, topK: self.topK)
-        } else {
-            rule = nil
-        }
+        self.topK = try configuration.mixture?.selected(topK) ?? 0
+        rule = configuration.mixture.map { [topK = self.topK] in RouterRule($0.router, topK: topK) }
         let fits = memory.map { checkpoint.parameterCount <= $0 / 4 } ?? true
         let placement = placement ?? WeightPlacement(weights: fits ? .resident : .layers)
         self.placement = placement

@@ -61,8 +61,8 @@ package struct ModelMemory: Sendable {
         logitRow = 4 * configuration.vocabulary
         layers = configuration.layers
         hidden = configuration.hidden
-        var slots = topK ?? configuration.mixture?.topK ?? 0
-        if case .forward(let count) = work, count > 0 { slots = count }
+        var slots = try configuration.mixture?.selected(topK) ?? 0
+        if case .forward(let count) = work, count > 0 { slots = min(count, configuration.mixture?.experts ?? 0) }
         values = TokenValues(configuration, slots: slots)
         let attentions = configuration.mixers.enumerated().compactMap { layer, mixer in
             mixer == .attention ? configuration.attention.of(layer: layer) : nil

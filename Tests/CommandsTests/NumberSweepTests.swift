@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import TestSupport
 import Testing
 
@@ -35,6 +36,9 @@ import Testing
         ["generate", "SEED", "--prompt", "a", "--max-tokens", "1", "--top-p={}"],
         ["finetune", "SEED", "--train", "all", "--data", "TEXT", "--length", "8", "--steps", "1", "--batch-tokens={}"],
         ["finetune", "SEED", "--train", "all", "--data", "TEXT", "--length", "8", "--steps={}", "--minutes", "0.001"],
+        ["evaluate", "MIXTURE", "--data", "TOKENS", "--length", "8", "--top-k={}"],
+        ["forward", "MIXTURE", "--input", "IDS", "-o", "f.safetensors", "--top-k={}"],
+        ["finetune", "MIXTURE", "--data", "TOKENS", "--length", "8", "-n", "--top-k={}"],
         ["plan", "loss", "-N={}", "-D", "1e10", "-E", "8"], ["plan", "cost", "-N", "1e9", "-E={}"],
         ["plan", "optimal", "--flops={}"], ["plan", "optimal", "--flops", "1e20", "--context={}"],
         ["tokenizer", "train", "--data", "TEXT", "-o", "t", "--vocab-size={}"],
@@ -43,11 +47,16 @@ import Testing
     @Test(arguments: lines)
     func options(_ line: [String]) throws {
         let text = try folder.write("text.txt", Array("Some words to read, and a few more of them.".utf8))
+        let ids = folder.path + "/ids.safetensors"
+        var tensors = TensorFile()
+        try tensors.add("input_ids", [1, 4], (1...4).map { Int64($0) })
+        try tensors.write(to: ids)
+        let tokens = try folder.write("tokens.bin", (0..<32).flatMap { [UInt8($0), 0] }) + ":uint16"
+        let names = [
+            "SEED": Seed.path, "TEXT": text, "MIXTURE": Fixtures.model("mixtral"), "IDS": ids, "TOKENS": tokens,
+        ]
         for value in Self.values {
-            try run(
-                line.map {
-                    $0 == "SEED" ? Seed.path : $0 == "TEXT" ? text : $0.replacingOccurrences(of: "{}", with: value)
-                })
+            try run(line.map { names[$0] ?? $0.replacingOccurrences(of: "{}", with: value) })
         }
     }
 
