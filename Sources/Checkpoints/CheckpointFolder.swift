@@ -48,7 +48,7 @@ enum CheckpointFolder {
             let isKnown = isMember(name) || recorded.contains(name)
             switch try PosixFile.entry(folder + "/" + name) {
             case .file, .link, nil: if isKnown { continue }
-            case .folder where name == "additional_chat_templates":
+            case .folder where name == Companion.templateFolder:
                 let templates = try PosixFile.listDirectory(folder + "/" + name)
                 if let other = templates.first(where: { !$0.hasSuffix(".jinja") }) {
                     return "\(escaped(name + "/" + other)) is there, which is no file of a checkpoint"

@@ -283,12 +283,7 @@ struct CheckpointWriter {
     /// Companions are copied; documents and the record are written; the index, which makes a reader see the shards,
     /// comes last.
     func writeDocuments(in folder: String, _ digests: [String: String]) throws {
-        for companion in companions {
-            switch companion.content {
-            case .file(let path): try PosixFile.copy(path, to: folder + "/" + companion.name)
-            case .bytes(let bytes): try PosixFile.write(folder + "/" + companion.name, bytes)
-            }
-        }
+        for companion in companions { try companion.write(in: folder) }
         var all = documents
         let made = record(
             Dictionary(uniqueKeysWithValues: sources.map { ($0.path, digests[$0.path] ?? "") }), identity)

@@ -11,6 +11,11 @@ package func resolveModelPath(_ path: String) throws -> String {
     try fileExists(path) ? path : cachedModelPath(path)
 }
 
+/// As `resolveModelPath`, and nil where there is neither.
+package func knownModelPath(_ path: String) throws -> String? {
+    do { return try resolveModelPath(path) } catch is CheckpointError { return nil }
+}
+
 /// The folder that a name stands for in the Hugging Face cache alone.
 ///
 /// - Throws: `CheckpointError` where it is not there.

@@ -64,7 +64,9 @@ public struct PackedCopy: Sendable {
         do {
             try PosixFile.makeDirectory(work.content)
             let bytes = try await copy(sources, into: work.content)
-            for (name, path) in carried { try PosixFile.copy(path, to: work.content + "/" + name) }
+            for (name, path) in carried {
+                try Companion(name: name, content: .file(path)).write(in: work.content)
+            }
             if options.isCancelled() { throw CheckpointError.cancelled }
             let remarks = try work.publish()
             return WriteReport(output: work.output, bytes: bytes, resumedBytes: 0, files: names, warnings: remarks)

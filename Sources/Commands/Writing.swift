@@ -19,9 +19,7 @@ extension WritingOptions {
         if !resume { try WorkFolder.check(output: output, overwrite: force) }
         // A name that is not found is told when it is opened.
         let folders = try inputs.compactMap { input -> String? in
-            guard let path = try fileExists(input) ? resolveModelPath(input) : try? resolveModelPath(input),
-                try PosixFile.isFolder(path)
-            else { return nil }
+            guard let path = try knownModelPath(input), try PosixFile.isFolder(path) else { return nil }
             return path
         }
         try OutputPath.checkOverlap(output, with: folders)
@@ -45,7 +43,6 @@ func write(
     checkpoint = try checkpoint.dropping(writing.drop)
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
     if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
-    if writing.keepQuantised { checkpoint = checkpoint.keepingQuantised() }
     checkpoint = try finishing(checkpoint)
     var document = JSONObject()
     document["output"] = .string(output)
@@ -53,10 +50,6 @@ func write(
     if let quantised = try checkpoint.quantisationSummary {
         remarks.append(quantised.remark)
         document["quantised"] = .object(quantised.json)
-    }
-    if let note = try checkpoint.quantisedNote {
-        remarks.append(note + ".")
-        document["quantised_weights"] = .string(note)
     }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)

@@ -13,6 +13,35 @@ package enum ForeignContent {
         return nil
     }
 
+    /// What a file is that should be weights or a part of a checkpoint, and was perhaps fetched amiss; nil where nothing
+    /// speaks against that.
+    package static func problem(ofDownload beginning: some Collection<UInt8>) -> String? {
+        if let problem = problem(of: beginning) { return problem }
+        let text = beginning.prefix(16).drop { [0x20, 0x09, 0x0A, 0x0D].contains($0) }.map { $0 | 0x20 }
+        if text.starts(with: Array("<!doctype".utf8).map { $0 | 0x20 }) || text.starts(with: Array("<html".utf8)) {
+            return "it is a web page, which a server sends for a file that one must sign in for, or that is not there: "
+                + "download it again (hf download, after hf auth login)"
+        }
+        return nil
+    }
+
+    /// What a file is that should be in the safetensors format; nil where nothing speaks against that.
+    package static func problem(ofWeights beginning: some Collection<UInt8>) -> String? {
+        if let problem = problem(ofDownload: beginning) { return problem }
+        if beginning.starts(with: Array("GGUF".utf8)) { return "it is a GGUF file under another name" }
+        // None of these beginnings is the length of a header that is allowed.
+        let isZip =
+            beginning.starts(with: [0x50, 0x4B, 0x03, 0x04]) && beginning.dropFirst(4).prefix(4).contains { $0 != 0 }
+        if isZip || beginning.starts(with: [0x80, 0x02, 0x8A, 0x0A]) {
+            return "it is a file of PyTorch's (torch.save), which may hold code and is not read: convert it with "
+                + "safetensors.torch.save_file(torch.load(FILE, weights_only=True), NEW)"
+        }
+        if beginning.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
+            return "it is compressed: `zstd -d` makes the file of it"
+        }
+        return nil
+    }
+
     /// What keeps a file from being read as UTF-8 text; nil where nothing does.
     package static func problem(ofText beginning: some Collection<UInt8>) -> String? {
         if let problem = problem(of: beginning) { return problem }

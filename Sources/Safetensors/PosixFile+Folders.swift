@@ -62,7 +62,8 @@ extension PosixFile {
                 .malformed, file: path, message: "it has \(byteText(size)), more than the \(byteText(limit)) expected")
         }
         let bytes = try file.bytes(at: 0, count: size)
-        if let problem = ForeignContent.problem(ofText: bytes.prefix(ForeignContent.prefixLength)) {
+        let beginning = bytes.prefix(ForeignContent.prefixLength)
+        if let problem = ForeignContent.problem(ofDownload: beginning) ?? ForeignContent.problem(ofText: beginning) {
             throw SafetensorsError(.malformed, file: path, message: problem)
         }
         return Array(ForeignContent.withoutMark(bytes[...]))
@@ -186,7 +187,7 @@ extension PosixFile {
         return Int(status.st_size)
     }
 
-    static func split(_ path: String) -> (folder: String, name: String) {
+    package static func split(_ path: String) -> (folder: String, name: String) {
         guard let slash = path.lastIndex(of: "/") else { return (".", path) }
         return (slash == path.startIndex ? "/" : String(path[..<slash]), String(path[path.index(after: slash)...]))
     }

@@ -38,7 +38,7 @@ public final class SafetensorsFile: Sendable {
                 message: "it has \(size) bytes, and a safetensors file begins with the 8 bytes of its header's length")
         }
         let beginning = try file.bytes(at: 0, count: min(size, ForeignContent.prefixLength))
-        if let problem = ForeignContent.problem(of: beginning) {
+        if let problem = ForeignContent.problem(ofWeights: beginning) {
             throw SafetensorsError(.malformed, file: path, message: problem)
         }
         let length = beginning.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

@@ -118,10 +118,9 @@ public struct MergeRecipe: Sendable {
 
     /// Opens one of the models: a folder or a name in the cache, or with an adapter, as `MODEL+ADAPTER`.
     package func open(_ path: String) throws -> Checkpoint {
-        func known(_ path: String) throws -> String? {
-            do { return try resolveModelPath(path) } catch is CheckpointError { return nil }
-        }
-        if let (model, adapter) = try Self.parts(of: path), try known(model) != nil, let folder = try known(adapter) {
+        if let (model, adapter) = try Self.parts(of: path), try knownModelPath(model) != nil,
+            let folder = try knownModelPath(adapter)
+        {
             guard try fileExists(folder + "/adapter_config.json") else {
                 throw CheckpointError(
                     .incompatible, file: path,

@@ -25,6 +25,64 @@ import Testing
         #expect(result.errors.contains("git lfs pull") && result.errors.contains(name), "\(result.errors)")
     }
 
+    @Test("No part of a checkpoint that was not fetched is carried over", arguments: ["tokenizer.json", "vocab.json"])
+    func lfsPointersCarried(_ name: String) throws {
+        let model = try seed(name, with: Array(Self.pointer.utf8))
+        for arguments in [["upcycle", "-e", "2"], ["convert", "--pack"]] {
+            let result = try Tool.run(list: arguments + [model, "-o", folder.path + "/out"])
+            #expect(result.code == 3 && result.errors.contains("git lfs pull"), "\(result.errors)")
+            #expect(!folder.names.contains("out"))
+        }
+    }
+
+    @Test(
+        "What a server or another program put in the place of weights",
+        arguments: [
+            (Array("<!DOCTYPE html>\n<html>".utf8), "a web page"), (Array("\n<html lang=en>".utf8), "a web page"),
+            // The first bytes of what torch.save writes, now and before 1.6.
+            ([0x50, 0x4B, 0x03, 0x04, 0, 0, 0x08, 0x08], "torch.save"),
+            ([0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46], "torch.save"),
+            (Array("GGUF".utf8) + [3, 0, 0, 0], "a GGUF file"), ([0x28, 0xB5, 0x2F, 0xFD, 4, 0, 0, 0], "zstd -d"),
+        ] as [([UInt8], String)])
+    func otherWeights(_ bytes: [UInt8], _ text: String) throws {
+        let model = try seed("model.safetensors", with: bytes + [UInt8](repeating: 0, count: 100))
+        let result = try Tool.run("inspect", model)
+        #expect(result.code == 3 && result.errors.contains(text), "\(result.errors)")
+    }
+
+    @Test("A header whose length looks like another program's file is read")
+    func likelyLengths() throws {
+        // 0x280 bytes: as the beginning of a pickle.
+        var header = Array("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}".utf8)
+        header += [UInt8](repeating: 0x20, count: 0x280 - header.count)
+        let path = try folder.write("a.safetensors", [0x80, 0x02, 0, 0, 0, 0, 0, 0] + header + [0, 0, 0, 0])
+        let result = try Tool.run("inspect", path)
+        #expect(result.code == 0, "\(result.errors)")
+    }
+
+    @Test("The further templates of a chat are carried over, and none that lie elsewhere")
+    func chatTemplates() throws {
+        let model = try folder.copy(Seed.path, as: "model")
+        let templates = model + "/additional_chat_templates"
+        try FileManager.default.createDirectory(atPath: templates, withIntermediateDirectories: false)
+        try Data("{{ 1 }}".utf8).write(to: URL(fileURLWithPath: templates + "/tools.jinja"))
+        for (index, arguments) in [["upcycle", "-e", "2"], ["convert", "--pack"], ["convert", "--zstd"]].enumerated() {
+            let out = folder.path + "/out\(index)"
+            for more in [[], ["--force"], ["--force", "--resume"]] {
+                let result = try Tool.run(list: arguments + [model, "-o", out] + more)
+                #expect(result.code == 0, "\(result.errors)")
+                #expect(try contents(out + "/additional_chat_templates/tools.jinja") == Array("{{ 1 }}".utf8))
+            }
+        }
+        let secret = try folder.write("secret", [1])
+        try FileManager.default.createSymbolicLink(atPath: templates + "/other.jinja", withDestinationPath: secret)
+        let linked = try Tool.run("upcycle", "-e", "2", model, "-o", folder.path + "/linked")
+        #expect(linked.code == 3 && linked.errors.contains("outside of the folder"))
+        try FileManager.default.removeItem(atPath: templates)
+        try FileManager.default.createSymbolicLink(atPath: templates, withDestinationPath: folder.path)
+        #expect(try Tool.run("upcycle", "-e", "2", model, "-o", folder.path + "/linked").code == 3)
+    }
+
     @Test func lfsPointersAsData() throws {
         for name in ["a.txt", "a.jsonl", "a.jsonl.zst"] {
             let path = try folder.write(name, Array(Self.pointer.utf8))
