@@ -57,7 +57,10 @@ extension Checkpoint {
     private static func base(of adapter: LowRankAdapter, _ folder: String, named: [String]) throws -> String {
         guard let name = adapter.configuration.baseName, !name.isEmpty else {
             throw CheckpointError(
-                .incompatible, file: folder, message: "the adapter does not name its base: give it with `base`")
+                .incompatible, file: folder,
+                message:
+                    "the adapter does not name its base: give it with `base` (moe-tool merge ADAPTER --base MODEL --dense "
+                    + "makes one model of the two)")
         }
         let places = try [name, folder + "/" + name, folder + "/../" + name].filter(fileExists).map(resolvedPath)
         if let own = try named.first(where: { try fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
@@ -66,7 +69,8 @@ extension Checkpoint {
             .incompatible, file: folder,
             message: "the adapter names its base \"\(escaped(name))\", which is not in the local Hugging Face cache "
                 + (places.isEmpty ? "" : "(a path in a file is not followed) ")
-                + "and not among the models given: name it with `base`"
+                + "and not among the models given: name it with `base` (moe-tool merge ADAPTER --base MODEL --dense makes one "
+                + "model of the two)"
         )
     }
 }
