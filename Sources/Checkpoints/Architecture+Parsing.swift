@@ -64,6 +64,7 @@ extension Architecture {
         upcycling = try object["upcycle"].map { try parser.upcycling($0) }
         densification = try object["densify"].map { try parser.densification($0) }
         computation = object["compute"]?.object ?? JSONObject()
+        gguf = try object["gguf"].map { try parser.gguf($0) }
     }
 }
 

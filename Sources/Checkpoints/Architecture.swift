@@ -20,6 +20,8 @@ package struct Architecture: Sendable {
     /// What its layers compute beyond what the tensors that are there say: kinds of norms, and the keys of scales, caps
     /// and windows.
     package let computation: JSONObject
+    /// How it is stored for llama.cpp; nil where that is not known.
+    package let gguf: GGUFRules?
 
     let symbols: [String: DimensionExpression]
     /// What some symbols are instead where a condition holds.

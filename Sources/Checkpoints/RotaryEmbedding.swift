@@ -15,8 +15,8 @@ package struct RotaryEmbedding: Sendable, Hashable {
     /// How queries grow with their position; nil for not at all.
     package var temperature: Temperature?
 
-    private let theta: Double
-    private let scaling: Scaling
+    let theta: Double
+    let scaling: Scaling
     /// The length beyond which `dynamic` stretches.
     private let maximumLength: Double
 
@@ -36,7 +36,7 @@ package struct RotaryEmbedding: Sendable, Hashable {
         }
     }
 
-    private enum Scaling: Sendable, Hashable {
+    enum Scaling: Sendable, Hashable {
         case none
         case linear(factor: Double)
         /// NTK-aware: the base grows with the length.

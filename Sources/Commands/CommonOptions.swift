@@ -79,6 +79,18 @@ struct WritingOptions: ParsableArguments {
             """)
     var keepQuantised = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Write one GGUF file for llama.cpp and Ollama instead of a folder, with weights in F32, F16, BF16 or Q8_0.",
+            valueName: "type"), completion: .list(GGUFType.allCases.map(\.rawValue)))
+    var gguf: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --gguf: llama.cpp's name of the pre-tokenizer, such as llama-bpe; by default that which does the same.",
+            valueName: "name"))
+    var ggufPre: String?
+
     @Flag(help: "Let values that the dtype cannot hold become infinite (the largest in F8_E4M3) instead of stopping.")
     var allowOverflow = false
 
@@ -100,6 +112,27 @@ struct WritingOptions: ParsableArguments {
         if try parsedDType() != nil, keepQuantised {
             throw ValidationError("--dtype and --keep-quantised: give one of them")
         }
+        _ = try parsedDType()
+        _ = try parsedGGUF()
+    }
+
+    /// What a GGUF file's weights are stored as; nil where a folder is written.
+    func parsedGGUF() throws -> GGUFType? {
+        guard let gguf else {
+            if ggufPre != nil { throw ValidationError("--gguf-pre names what --gguf writes: give it too") }
+            return nil
+        }
+        guard let type = GGUFType(rawValue: gguf.uppercased()) else {
+            throw ValidationError("--gguf \(gguf): give \(GGUFType.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        let others = [
+            ("--dtype", dtype != nil), ("--layout", layout != nil), ("--pack", pack), ("--resume", resume),
+            ("--verify", verify), ("--keep-quantised", keepQuantised),
+        ]
+        if let other = others.first(where: \.1)?.0 {
+            throw ValidationError("--gguf and \(other): a GGUF file has no such thing; leave \(other) out")
+        }
+        return type
     }
 
     /// The dtype asked for.

@@ -17,6 +17,7 @@ struct Convert: AsyncParsableCommand {
               moe-tool convert --layout fused mixtral -o mixtral-fused
               moe-tool convert --quantise fp8-block qwen3-moe           # -> qwen3-moe-fp8-block, half the size
               moe-tool convert --quantise int4-group:128 --roles experts --scale-search mse mixtral
+              moe-tool convert --gguf Q8_0 mixtral                      # -> mixtral-q8_0.gguf, for llama.cpp and Ollama
               moe-tool convert --pack mixtral                           # -> mixtral-packed, two thirds of the size or less
               moe-tool convert --unpack mixtral-packed -o mixtral       # the same files, bit for bit
             """)
@@ -66,6 +67,10 @@ struct Convert: AsyncParsableCommand {
                 "--quantise decodes what is quantised and quantises it anew: leave out "
                     + (dequantise ? "--dequantise" : "--keep-quantised"))
         }
+        if writing.gguf != nil, quantising.quantise != nil || dequantise || unpack || zstd {
+            throw ValidationError(
+                "--gguf has types of its own: leave --quantise, --dequantise, --unpack and --zstd out")
+        }
         guard let option = asked.first, direction != nil else { return }
         if writing.dtype != nil || writing.layout != nil || quantising.quantise != nil || dequantise {
             throw ValidationError(
@@ -100,9 +105,11 @@ struct Convert: AsyncParsableCommand {
                     + "few readers accept it, and most models lose quality\n")
         }
         let quantisation = try quantising.options
+        let gguf = try writing.parsedGGUF()
         let named = quantisation?.format.description.replacing("-group:", with: "-g")
         let suffix =
-            "-"
+            gguf.map { "-\($0.rawValue.lowercased()).gguf" }
+            ?? "-"
             + (named ?? dtype.map { $0.rawValue.lowercased() } ?? writing.layout ?? (dequantise ? "bf16" : "converted"))
         // Whoever quantises wants other outputs, by as much as he says or else by as much as it takes.
         let isChecked = quantisation == nil || verifying.tolerance != nil

@@ -77,6 +77,7 @@ extension Finetune {
     private func trainLocally(
         _ target: LocalRouterTarget, _ checkpoint: Checkpoint, _ output: String, _ page: ReportFile?
     ) async throws {
+        try writing.checkFolder()
         if !writing.resume { try OutputPath(output).checkReplacing(.checkpoint, overwrite: writing.force) }
         var session = LocalTrainingSession(checkpoint, target, training.settings)
         session.text = data.options(tokenLimit: nil)

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Checkpoints
 import MoEToolkit
 import Safetensors
@@ -6,6 +7,7 @@ import Synchronization
 extension TrainingSession {
     /// Takes over what the arguments of a command say.
     mutating func apply(_ data: DataArguments, _ writing: WritingOptions) throws {
+        try writing.checkFolder()
         text = data.options(tokenLimit: nil)
         compute = writing.trainingCompute
         dtype = try writing.parsedDType()
@@ -52,6 +54,12 @@ extension TrainingSession {
 }
 
 extension WritingOptions {
+    /// Refuses a GGUF file as the place of a training's result, which goes on from a folder.
+    func checkFolder() throws {
+        guard gguf != nil else { return }
+        throw ValidationError("--gguf: train into a folder, and make the file of it with moe-tool convert --gguf")
+    }
+
     /// What a training may take.
     var trainingCompute: ComputeOptions { ComputeOptions(memory: trainingMemory.bytes, threads: threads) }
 }

@@ -16,7 +16,11 @@ extension WritingOptions {
     /// - Parameter inputs: the checkpoints that it is made from, none of which it may be a part of.
     func check(output: String, inputs: [String]) throws {
         guard !dryRun else { return }
-        if !resume { try WorkFolder.check(output: output, overwrite: force) }
+        if gguf != nil {
+            try OutputPath(output).checkReplacing(.gguf, overwrite: force)
+        } else if !resume {
+            try WorkFolder.check(output: output, overwrite: force)
+        }
         // A name that is not found is told when it is opened.
         let folders = try inputs.compactMap { input -> String? in
             guard let path = try knownModelPath(input), try PosixFile.isFolder(path) else { return nil }
@@ -51,6 +55,10 @@ func write(
         remarks.append(quantised.remark)
         document["quantised"] = .object(quantised.json)
     }
+    if let type = try writing.parsedGGUF() {
+        return try await writeGGUF(
+            checkpoint, to: output, type, writing: writing, common: common, remarks: remarks, document)
+    }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)
         try printPlan(plan, checkpoint, output, writing, common, remarks: remarks, document)
@@ -75,6 +83,34 @@ func write(
         }
         return try await made.write(to: output, options: options)
     }
+}
+
+/// Writes a checkpoint as a GGUF file, or says what it would hold.
+private func writeGGUF(
+    _ checkpoint: Checkpoint, to output: String, _ type: GGUFType, writing: WritingOptions, common: CommonOptions,
+    remarks: [String], _ document: JSONObject
+) async throws {
+    guard writing.dryRun else {
+        return try await report(
+            writing, common, remarks: remarks, warnings: checkpoint.warnings, document, isResumable: false
+        ) { options in
+            try checkpoint.writeGGUF(to: output, type: type, preTokenizer: writing.ggufPre, options: options)
+        }
+    }
+    let plan = try checkpoint.ggufPlan(type: type, preTokenizer: writing.ggufPre)
+    if common.json {
+        var document = document
+        document["bytes"] = JSON(plan.byteCount)
+        document["tensors"] = JSON(plan.tensors.count)
+        return try standardOutput(JSON.object(document).serialized())
+    }
+    var table = TextTable([.left, .left])
+    for (tensor, type, _) in plan.tensors {
+        table.add(escaped(tensor.name), "\(type.rawValue) \(tensor.dimensions)")
+    }
+    try standardOutput(table.text, terminator: "")
+    try standardOutput(
+        "\nWould write \(output): \(plan.tensors.count) tensors, \(byteText(plan.byteCount)) in one file.")
 }
 
 /// Runs what writes a checkpoint with a progress bar, and reports on it.
