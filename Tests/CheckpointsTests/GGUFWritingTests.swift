@@ -78,6 +78,17 @@ struct GGUFWritingTests {
         }
     }
 
+    @Test("A length that no file holds is an error")
+    func lengths() throws {
+        let folder = try TemporaryFolder()
+        let rope: [String: Any] = [
+            "rope_type": "yarn", "rope_theta": 150000.0, "factor": 32.0, "truncate": true, "beta_fast": 32.0,
+            "beta_slow": 1.0, "original_max_position_embeddings": 1e300,
+        ]
+        let path = try folder.copy(Fixtures.model("gpt-oss"), as: "model", setting: ["rope_parameters": rope])
+        #expect(throws: CheckpointError.self) { try Checkpoint(at: path).ggufPlan(type: .f32) }
+    }
+
     @Test("Nothing that exists is replaced without leave, and only a GGUF file with it")
     func replacing() throws {
         let folder = try TemporaryFolder()

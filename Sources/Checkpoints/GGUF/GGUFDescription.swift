@@ -192,7 +192,8 @@ struct GGUFDescription {
                 "set truncate to true in rope_parameters to have the model as llama.cpp computes it")
         }
         let original =
-            try number("original_max_position_embeddings").map { Int($0) } ?? int("original_max_position_embeddings")
+            try number("original_max_position_embeddings").map { Int(saturating: $0) } ?? int(
+                "original_max_position_embeddings")
             ?? int("max_position_embeddings") ?? 0
         set("rope.scaling.type", .string("yarn"))
         set("rope.scaling.factor", .float32(Float(factor)))
