@@ -117,7 +117,10 @@ package struct GGUFPlan {
             pre: preTokenizer)
         for (key, value) in tokenizer.metadata.entries { metadata[key] = value }
         metadata["moe-tool.version"] = .string(ToolVersion.current)
-        metadata["moe-tool.steps"] = .strings(checkpoint.history.map { JSON.object($0).line })
+        metadata["moe-tool.steps"] = .strings(
+            checkpoint.recording(["command": "convert", "gguf": .string(type.rawValue)]).history.map {
+                JSON.object($0).line
+            })
         var offset = 0
         var tensors: [(tensor: GGUFTensor, type: GGUFType, offset: Int)] = []
         for tensor in table.tensors {
