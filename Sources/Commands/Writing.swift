@@ -47,6 +47,7 @@ func write(
     checkpoint = try checkpoint.dropping(writing.drop)
     if let layout = writing.layout { checkpoint = try checkpoint.withLayout(layout) }
     if let dtype = try writing.parsedDType() { checkpoint = try checkpoint.converted(to: dtype) }
+    if writing.keepQuantised { checkpoint = checkpoint.keepingQuantised() }
     checkpoint = try finishing(checkpoint)
     var document = JSONObject()
     document["output"] = .string(output)
@@ -58,6 +59,10 @@ func write(
     if let type = try writing.parsedGGUF() {
         return try await writeGGUF(
             checkpoint, to: output, type, writing: writing, common: common, remarks: remarks, document)
+    }
+    if let note = try checkpoint.quantisedNote {
+        remarks.append(note + ".")
+        document["quantised_weights"] = .string(note)
     }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)

@@ -36,6 +36,17 @@ import Testing
         #expect(losses[0]?.double?.isFinite == true && losses[0] == losses[1])
     }
 
+    @Test("What becomes of quantised weights is told, and what stays quantised is as it is asked for")
+    func kept() throws {
+        let upcycle = ["upcycle", Fixtures.file("quantised/fp8-llama-ue8m0"), "--experts", "2", "--top-k", "1"]
+        let plain = try object(upcycle + ["-o", "plain"])
+        let kept = try object(upcycle + ["-o", "kept", "--keep-quantised"])
+        #expect(plain["quantised_weights"]?.string?.contains("are written as BF16") == true)
+        // Four of attention, three of each expert.
+        #expect(kept["quantised_weights"]?.string?.hasPrefix("10 weights stay quantised") == true)
+        #expect(try #require(kept["bytes"]?.int) < #require(plain["bytes"]?.int))
+    }
+
     @Test("What is asked for and cannot be is said")
     func refused() throws {
         let model = Fixtures.file("quantised/fp8-llama-ue8m0")
