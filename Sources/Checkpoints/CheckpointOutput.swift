@@ -68,7 +68,8 @@ extension Checkpoint {
                 copies[index] = nil
             }
         }
-        let uneven = withdrawUneven(units, &copies)
+        for copy in copies { try (copy?.source.codec as? GroupCodec)?.checkIndex() }
+        let uneven = withdrawUneven(units, quantisation, &copies)
         let computed = uneven ?? firstComputed(units, copies)
         guard copies.contains(where: { $0 != nil }), computed == nil || quantisedWriting == .whereCopied else {
             return try decodedOutput(expected, decodedNote(computed))
@@ -150,8 +151,10 @@ extension Checkpoint {
     }
 
     /// Experts of a layer are stored alike, or no reader takes them: where some cannot be copied, none are. The name of one
-    /// that would have been otherwise.
-    private func withdrawUneven(_ units: [[ExpectedTensor]], _ copies: inout [QuantisedCopy?]) -> String? {
+    /// that would have been otherwise. What the source itself leaves out is where it was.
+    private func withdrawUneven(
+        _ units: [[ExpectedTensor]], _ quantisation: Quantisation, _ copies: inout [QuantisedCopy?]
+    ) -> String? {
         var members: [Role: [Int]] = [:]
         for (index, unit) in units.enumerated() {
             guard let role = unit.first?.placements.first?.role, role.expert != nil else { continue }
@@ -159,12 +162,23 @@ extension Checkpoint {
         }
         var result: String?
         for indices in members.values {
-            guard indices.contains(where: { copies[$0] != nil }), let odd = indices.first(where: { copies[$0] == nil })
+            guard indices.contains(where: { copies[$0] != nil }),
+                let odd = indices.first(where: { copies[$0] == nil && !isLeftOut(units[$0], quantisation) })
             else { continue }
             result = units[odd].first?.name
             for index in indices { copies[index] = nil }
         }
         return result
+    }
+
+    private func isLeftOut(_ unit: [ExpectedTensor], _ quantisation: Quantisation) -> Bool {
+        unit.allSatisfy { tensor in
+            tensor.placements.allSatisfy { role, _ in
+                guard case .source(let source, _)? = table[role]?.expression else { return false }
+                let name = source.info.name
+                return quantisation.leavesOut(name.hasSuffix(".weight") ? String(name.dropLast(7)) : name)
+            }
+        }
     }
 
     /// mlx-lm reads the experts of a layer as one stack.

@@ -16,6 +16,7 @@ for python in ${PYTHONS:-python3}; do
     "$python" Tests/Interop/tokenizer_kinds.py "$tool"
     "$python" Tests/Interop/merge.py "$tool"
     if "$python" -c "import compressed_tensors" 2>/dev/null; then "$python" Tests/Interop/quantised.py "$tool"; fi
+    if [ -n "${MOE_TOOL_SHARED:-}" ]; then "$python" Tests/Interop/quantised_moves.py "$tool" "$MOE_TOOL_SHARED/golden/quantised"; fi
     "$python" Tests/Interop/experiment.py ${EXPERIMENT:+"$EXPERIMENT"}
     if [ -n "${MODELS:-}" ]; then
         "$python" Tests/Interop/generate.py "$tool" $MODELS

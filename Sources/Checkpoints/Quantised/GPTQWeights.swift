@@ -104,6 +104,16 @@ struct GPTQWeights {
         {
             return size
         }
+        // Rules for single modules may set another size; without them the settings are wrong, or the scales.
+        let stated = quantisation.settings["group_size"]
+        if let stated, !stated.isNull, quantisation.settings["dynamic"]?.object?.keys.isEmpty ?? true,
+            stated.int != -1 || groups != 1
+        {
+            throw CheckpointError.misfit(
+                name, scales,
+                "group_size is \(escaped(stated.serialized())) in \(escaped(quantisation.file)), and \(columns) columns "
+                    + "have \(groups) groups")
+        }
         guard columns % groups == 0 else {
             throw CheckpointError.misfit(
                 name, scales, "\(columns) columns cannot be in \(groups) groups of one size")

@@ -166,20 +166,38 @@ package struct GroupCodec: MatrixCodec {
         guard let index else { return try body(nil) }
         return try parts.withAll(of: index) { bytes in
             try withScratch(of: Int32.self, count: columns) { numbers in
-                // compressed-tensors writes -1 everywhere where columns are in their order.
-                if bytes.allSatisfy({ $0 == 0xFF }) { return try body(nil) }
-                for column in 0..<columns {
-                    let number = bytes.loadUnaligned(fromByteOffset: 4 * column, as: Int32.self)
-                    guard number >= 0, Int(number) < groups else {
-                        throw CheckpointError(
-                            .incompatible, file: index.file.path, tensor: index.info.name,
-                            message: "column \(column) of \(escaped(name)) belongs to group \(number), and there are "
-                                + "\(groups): the groups must be from 0 to \(groups - 1)")
-                    }
-                    numbers[column] = number
-                }
+                guard try read(bytes, of: index, groups: groups, { numbers[$0] = $1 }) else { return try body(nil) }
                 return try body(UnsafeBufferPointer(numbers))
             }
+        }
+    }
+
+    /// Gives the group of each column; false where columns are in their order, which compressed-tensors says by -1
+    /// everywhere.
+    private func read(
+        _ bytes: UnsafeRawBufferPointer, of index: SourceTensor, groups: Int, _ body: (Int, Int32) -> Void
+    ) throws -> Bool {
+        if bytes.allSatisfy({ $0 == 0xFF }) { return false }
+        for column in 0..<min(columns, bytes.count / 4) {
+            let number = bytes.loadUnaligned(fromByteOffset: 4 * column, as: Int32.self)
+            guard number >= 0, Int(number) < groups else {
+                throw CheckpointError(
+                    .incompatible, file: index.file.path, tensor: index.info.name,
+                    message: "column \(column) of \(escaped(name)) belongs to group \(number), and there are "
+                        + "\(groups): the groups must be from 0 to \(groups - 1)")
+            }
+            body(column, number)
+        }
+        return true
+    }
+
+    /// Holds the groups of columns against how many there are, where the weight is copied and nothing else reads them.
+    ///
+    /// - Throws: `CheckpointError`.
+    func checkIndex() throws {
+        guard let index, let groups = scales?.groups else { return }
+        try index.file.bytes(index.info.name).withUnsafeBytes { bytes in
+            _ = try read(bytes, of: index, groups: groups) { _, _ in }
         }
     }
 }

@@ -45,8 +45,15 @@ package struct Quantisation: Sendable {
     private static func isOwn(_ key: String) -> Bool {
         [
             "modules_to_not_convert", "ignore", "exclude_modules", "llm_int8_skip_modules", "ignored_layers", "version",
-            "global_compression_ratio", "producer", "kv_cache_scheme", "kv_cache_quant_algo",
+            "quantized_layers", "global_compression_ratio", "producer", "kv_cache_scheme", "kv_cache_quant_algo",
         ].contains(key)
+    }
+
+    /// Whether a list of the settings names a module as one that is not quantised.
+    func leavesOut(_ module: String) -> Bool {
+        QuantisedNames.lists.contains { key in
+            settings[key]?.array?.contains { $0.string.map { ModuleRule($0).names(module) } ?? false } ?? false
+        }
     }
 
     /// The key in `config.json` under which settings stand, and mlx-lm's second.
@@ -120,6 +127,9 @@ extension Quantisation {
             var inner = object["quantization"]?.object ?? object
             let modules = settings["exclude_modules"] ?? settings["ignore"]
             if let modules, inner["exclude_modules"] != nil { inner["exclude_modules"] = modules }
+            if let layers = settings["quantized_layers"], inner["quantized_layers"] != nil {
+                inner["quantized_layers"] = layers
+            }
             if object["quantization"] != nil { object["quantization"] = .object(inner) } else { object = inner }
             return [
                 Companion(

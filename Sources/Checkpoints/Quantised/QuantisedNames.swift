@@ -4,11 +4,13 @@ import Safetensors
 struct QuantisedNames {
     /// The modules of the output that were made of each one of the sources.
     private var targets: [String: [String]] = [:]
+    /// The same of experts: what their modules' names begin with.
+    private var experts: [String: [String]] = [:]
     /// Weights that were quantised, or are new, and are now in a floating-point dtype.
     private(set) var decoded: [String] = []
 
     /// The keys of lists of modules that are not quantised.
-    private static let lists = [
+    static let lists = [
         "modules_to_not_convert", "ignore", "exclude_modules", "llm_int8_skip_modules", "ignored_layers",
     ]
 
@@ -22,18 +24,19 @@ struct QuantisedNames {
             switch source {
             case .quantised(let weight, _): old = weight.name
             case .source(let tensor, _): old = tensor.info.name
-            default: continue
+            default:
+                // What is computed of a tensor of the same name, such as a router of fewer rows.
+                guard source.sources.contains(where: { $0.tensor.info.name == tensor.name }) else { continue }
+                old = tensor.name
             }
             let (from, to) = (Self.module(old), Self.module(tensor.name))
-            add(from, to)
-            if let (a, b) = Self.expertPrefix(from).flatMap({ a in Self.expertPrefix(to).map { (a, $0) } }) {
-                add(a, b)
+            if targets[from]?.last != to { targets[from, default: []].append(to) }
+            if let (a, b) = Self.expertPrefix(from).flatMap({ a in Self.expertPrefix(to).map { (a, $0) } }),
+                experts[a]?.last != b
+            {
+                experts[a, default: []].append(b)
             }
         }
-    }
-
-    private mutating func add(_ old: String, _ new: String) {
-        if targets[old]?.last != new { targets[old, default: []].append(new) }
     }
 
     /// Notes a weight that is written in a floating-point dtype and is no copy of one that the sources had so.
@@ -58,11 +61,30 @@ struct QuantisedNames {
         return digits.isEmpty ? nil : String(name[..<digits.endIndex])
     }
 
-    /// A module's names in the output; none where nothing of it is left.
-    private func renamed(_ module: String) -> [String] {
-        if module.hasPrefix("re:") || module.contains("*") { return [module] }
-        if let names = targets[module] { return names }
-        return Self.expertPrefix(module) == nil ? [module] : []
+    /// What stands in the output's lists for an entry of the sources': the entry, where it says the same of the modules
+    /// that are left, with the modules that it does not name any longer; their names alone, where it would name others too.
+    private func renamed(_ entry: String) -> [String] {
+        if let names = targets[entry] ?? experts[entry] { return names }
+        let rule = ModuleRule(entry)
+        if rule.isName, Self.expertPrefix(entry) != nil { return [] }
+        let (named, lost, isTooWide) = followed(rule)
+        return isTooWide ? named : [entry] + lost
+    }
+
+    /// The output's modules that were made of what a rule names, those of them that it does not name, and whether it names
+    /// others.
+    private func followed(_ rule: ModuleRule) -> (named: [String], lost: [String], isTooWide: Bool) {
+        var result: (named: [String], lost: [String], isTooWide: Bool) = ([], [], false)
+        for old in targets.keys.sorted() {
+            let was = rule.names(old)
+            for new in targets[old] ?? [] {
+                let isNamed = new == old ? was : rule.names(new)
+                if was { result.named.append(new) }
+                if was, !isNamed { result.lost.append(new) }
+                if !was, isNamed { result.isTooWide = true }
+            }
+        }
+        return result
     }
 
     private func renamed(_ list: JSON?) -> JSON? {
@@ -91,6 +113,14 @@ struct QuantisedNames {
             }
             settings["config_groups"] = .object(groups)
         }
+        if let rules = settings["dynamic"]?.object, quantisation.method == .gptq {
+            settings["dynamic"] = .object(renamed(rules))
+        }
+        if let layers = settings["quantized_layers"]?.object {
+            var renamed = JSONObject()
+            for key in layers.keys { for name in targets[key] ?? [] { renamed[name] = layers[key] } }
+            settings["quantized_layers"] = .object(renamed)
+        }
         if quantisation.method == .mlx {
             for key in settings.keys where settings[key]?.object != nil || settings[key]?.bool != nil {
                 guard let names = targets[key], names != [key], let value = settings[key] else { continue }
@@ -103,13 +133,29 @@ struct QuantisedNames {
             method: quantisation.method, settings: settings, file: quantisation.file, others: quantisation.others)
     }
 
+    /// GPTQModel's rules: expressions with what they set, `-:` before those of what is not quantised; the first one counts.
+    private func renamed(_ rules: JSONObject) -> JSONObject {
+        var result = JSONObject()
+        for key in rules.keys {
+            let sign = key.hasPrefix("-:") || key.hasPrefix("+:") ? String(key.prefix(2)) : ""
+            let (named, lost, isTooWide) = followed(ModuleRule("re:" + key.dropFirst(sign.count)))
+            if !isTooWide { result[key] = rules[key] }
+            for module in isTooWide ? named : lost { result[sign + Self.expression(of: module)] = rules[key] }
+        }
+        return result
+    }
+
+    private static func expression(of module: String) -> String {
+        "^" + module.replacing(".", with: "\\.") + "$"
+    }
+
     private func add(_ modules: [String], to settings: inout JSONObject, _ method: Quantisation.Method) {
         guard !modules.isEmpty else { return }
         let key: String
         switch method {
         case .gptq:
             var rules = settings["dynamic"]?.object ?? JSONObject()
-            for module in modules { rules["-:^" + module.replacing(".", with: "\\.") + "$"] = .object(JSONObject()) }
+            for module in modules { rules["-:" + Self.expression(of: module)] = .object(JSONObject()) }
             settings["dynamic"] = .object(rules)
             return
         case .mlx:
