@@ -112,7 +112,6 @@ struct WritingOptions: ParsableArguments {
         if try parsedDType() != nil, keepQuantised {
             throw ValidationError("--dtype and --keep-quantised: give one of them")
         }
-        _ = try parsedDType()
         _ = try parsedGGUF()
     }
 
@@ -128,6 +127,7 @@ struct WritingOptions: ParsableArguments {
         let others = [
             ("--dtype", dtype != nil), ("--layout", layout != nil), ("--pack", pack), ("--resume", resume),
             ("--verify", verify), ("--keep-quantised", keepQuantised),
+            ("--max-shard-size", maxShardSize.bytes != WriteOptions().shardLimit),
         ]
         if let other = others.first(where: \.1)?.0 {
             throw ValidationError("--gguf and \(other): a GGUF file has no such thing; leave \(other) out")

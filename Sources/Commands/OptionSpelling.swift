@@ -8,7 +8,7 @@ enum OptionSpelling {
         "overwrite": "force", "learningRate": "lr", "minimumRate": "min-lr", "heldOut": "heldout",
         "holdOut": "holdout", "statistics": "stats", "mixtureEvery": "moe-every", "normalisesTopK": "norm-topk",
         "sweepsRates": "lr-sweep", "learnsRouterNoise": "noisy-top-k", "learnedShares": "learn-mixture",
-        "localTraining": "local",
+        "localTraining": "local", "preTokenizer": "gguf-pre",
         // What is said when there is no memory left takes none for the list of options.
         "memory": "memory", "threads": "threads",
     ]

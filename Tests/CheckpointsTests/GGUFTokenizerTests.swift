@@ -1,7 +1,6 @@
+import Checkpoints
 import Safetensors
 import Testing
-
-@testable import Checkpoints
 
 /// What a GGUF file says of a tokenizer; llama.cpp's names and numbers are those of its `llama-vocab.cpp`.
 struct GGUFTokenizerTests {

@@ -1,8 +1,7 @@
+import Checkpoints
 import Safetensors
 import TestSupport
 import Testing
-
-@testable import Checkpoints
 
 /// GGUF files: the bytes of the package gguf, and refusals where llama.cpp would compute something else.
 ///
@@ -87,6 +86,33 @@ struct GGUFWritingTests {
         ]
         let path = try folder.copy(Fixtures.model("gpt-oss"), as: "model", setting: ["rope_parameters": rope])
         #expect(throws: CheckpointError.self) { try Checkpoint(at: path).ggufPlan(type: .f32) }
+    }
+
+    @Test("Values that are none are named, and in blocks never written", arguments: [GGUFType.f32, .f16, .bf16, .q80])
+    func nonfinite(_ type: GGUFType) throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.copy(Fixtures.model("llama"), as: "in")
+        let file = try SafetensorsFile(path: path + "/model.safetensors")
+        let info = try #require(file.info("model.layers.0.mlp.down_proj.weight"))
+        var bytes = try contents(path + "/model.safetensors")
+        let place = bytes.count - (file.header.tensors.map(\.end).max() ?? 0) + info.begin
+        // NaN in F32, and in each half of it in BF16 and F16.
+        bytes.replaceSubrange(place..<place + 4, with: [0xFF, 0x7F, 0xFF, 0x7F])
+        try folder.write("in/model.safetensors", bytes)
+        let checkpoint = try Checkpoint(at: path)
+        let output = folder.path + "/model.gguf"
+        let error = try #require(throws: CheckpointError.self) { try checkpoint.writeGGUF(to: output, type: type) }
+        #expect(error.code == .incompatible && error.tensor == "blk.0.ffn_down.weight", "\(error)")
+        #expect(folder.names == ["in"])
+        var options = WriteOptions()
+        options.allowNonfinite = true
+        if type == .q80 {
+            #expect(throws: CheckpointError.self) {
+                try checkpoint.writeGGUF(to: output, type: type, options: options)
+            }
+        } else {
+            try checkpoint.writeGGUF(to: output, type: type, options: options)
+        }
     }
 
     @Test("Nothing that exists is replaced without leave, and only a GGUF file with it")

@@ -59,8 +59,8 @@ extension Checkpoint {
             throw CheckpointError(
                 .incompatible, file: folder,
                 message:
-                    "the adapter does not name its base: give it with `base` (moe-tool merge ADAPTER --base MODEL --dense "
-                    + "makes one model of the two)")
+                    "the adapter does not name its base: give it with `base`; a merge "
+                    + "of the adapter with that base makes one model of the two")
         }
         let places = try [name, folder + "/" + name, folder + "/../" + name].filter(fileExists).map(resolvedPath)
         if let own = try named.first(where: { try fileExists($0) && places.contains(resolvedPath($0)) }) { return own }
@@ -69,8 +69,8 @@ extension Checkpoint {
             .incompatible, file: folder,
             message: "the adapter names its base \"\(escaped(name))\", which is not in the local Hugging Face cache "
                 + (places.isEmpty ? "" : "(a path in a file is not followed) ")
-                + "and not among the models given: name it with `base` (moe-tool merge ADAPTER --base MODEL --dense makes one "
-                + "model of the two)"
+                + "and not among the models given: name it with `base`; a merge of the adapter with that base makes one "
+                + "model of the two"
         )
     }
 }

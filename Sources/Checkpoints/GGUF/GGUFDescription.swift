@@ -250,11 +250,11 @@ struct GGUFDescription {
         case .always where !router.sumsToOne:
             throw refusal(
                 "divides the selected gates by their sum, and the model does not",
-                "make the mixture with `--norm-topk on`, or set \(key) to true")
+                "make the mixture with `normalisesTopK` true, or set \(key) to true")
         case .never where router.sumsToOne:
             throw refusal(
                 "does not divide the selected gates by their sum, and the model does",
-                "make the mixture with `--norm-topk off`, or for another target: mixtral or qwen3_moe")
+                "make the mixture with `normalisesTopK` false, or for another target: mixtral or qwen3_moe")
         case .stated: set("expert_weights_norm", .bool(router.sumsToOne))
         default: break
         }

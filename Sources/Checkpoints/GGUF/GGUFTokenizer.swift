@@ -1,8 +1,8 @@
 import Safetensors
 
 /// What a GGUF file says of a tokenizer, from the files beside a checkpoint's weights.
-struct GGUFTokenizer {
-    private(set) var metadata = GGUFMetadata()
+package struct GGUFTokenizer {
+    package private(set) var metadata = GGUFMetadata()
     private let files: [String: Companion]
     private let config: ModelConfig
 
@@ -10,7 +10,7 @@ struct GGUFTokenizer {
     ///   - rows: of the embedding: ids that the tokenizer does not have are filled up to it.
     ///   - pre: llama.cpp's name of the pre-tokenizer, where it was given.
     /// - Throws: `CheckpointError` for a tokenizer that llama.cpp has no kind for.
-    init(_ companions: [Companion], _ config: ModelConfig, rows: Int, pre: String?) throws {
+    package init(_ companions: [Companion], _ config: ModelConfig, rows: Int, pre: String?) throws {
         files = Dictionary(companions.map { ($0.name, $0) }) { first, _ in first }
         self.config = config
         guard let root = try json("tokenizer.json") else {
@@ -188,7 +188,7 @@ enum PreTokenizerNames {
         throw CheckpointError(
             .incompatible, file: "tokenizer.json",
             message: "llama.cpp's name of the pre-tokenizer \(escaped(steps.joined(separator: ", ")))"
-                + "\(wholeWords ? " with ignore_merges" : "") is not known: give it as `--gguf-pre`")
+                + "\(wholeWords ? " with ignore_merges" : "") is not known: give it as `preTokenizer`")
     }
 
     private static func steps(_ value: JSON?) throws -> [String] {

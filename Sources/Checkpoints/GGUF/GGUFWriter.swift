@@ -96,12 +96,16 @@ package struct GGUFPlan {
     package let metadata: GGUFMetadata
     /// Each tensor, what it is stored as, and where its data begin behind the header.
     package let tensors: [(tensor: GGUFTensor, type: GGUFType, offset: Int)]
-    let header: [UInt8]
+    /// What comes before the data.
+    package let header: [UInt8]
     package let byteCount: Int
 
     private static let alignment = 32
 
+    private let source: String
+
     init(_ checkpoint: Checkpoint, _ type: GGUFType, _ preTokenizer: String?) throws {
+        source = checkpoint.description.config.file
         let described = try GGUFDescription(checkpoint.description)
         let table = try GGUFTable(checkpoint, described.rules, described.configuration)
         var metadata = GGUFMetadata()
@@ -168,6 +172,13 @@ package struct GGUFPlan {
                     if overflowed > 0, !options.allowOverflow {
                         throw CheckpointError.overflow(tensor: tensor.name, dtype: matrix.dtype, count: overflowed)
                     }
+                    let count = nonfinite(bytes, matrix.dtype)
+                    if count > 0, type == .q80 || !options.allowNonfinite {
+                        throw CheckpointError(
+                            .incompatible, file: source, tensor: tensor.name,
+                            message: "\(count) values are NaN or infinite: repair the source"
+                                + (type == .q80 ? ", no block can hold them" : ", or write them with `allowNonfinite`"))
+                    }
                     if type == .q80 {
                         let blocks = try eightBitBlocks(bytes)
                         try file.writeExactly(blocks, at: at)
@@ -179,6 +190,22 @@ package struct GGUFPlan {
                 }
                 options.progress?(WriteProgress(done: at, total: byteCount, stage: .writing))
             }
+        }
+    }
+
+    /// How many values are NaN or infinite: those whose exponent has every bit set.
+    private func nonfinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Int {
+        func count<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, _ exponent: T) -> Int {
+            stride(from: 0, to: bytes.count - bytes.count % MemoryLayout<T>.size, by: MemoryLayout<T>.size).reduce(
+                into: 0
+            ) {
+                $0 &+= bytes.loadUnaligned(fromByteOffset: $1, as: type) & exponent == exponent ? 1 : 0
+            }
+        }
+        return switch dtype {
+        case .f16: count(UInt16.self, 0x7C00)
+        case .bf16: count(UInt16.self, 0x7F80)
+        default: count(UInt32.self, 0x7F80_0000)
         }
     }
 
@@ -198,10 +225,7 @@ package struct GGUFPlan {
             for i in 0..<32 {
                 let value = bytes.loadUnaligned(fromByteOffset: block * 128 + i * 4, as: Float.self) * inverse
                 let rounded = value.rounded(.toNearestOrAwayFromZero)
-                guard rounded.isFinite else {
-                    throw CheckpointError(.malformed, message: "a weight is NaN or infinite, which no block can hold")
-                }
-                result[block * 34 + 2 + i] = UInt8(bitPattern: Int8(max(-128, min(127, rounded))))
+                result[block * 34 + 2 + i] = UInt8(bitPattern: Int8(max(-127, min(127, rounded))))
             }
         }
         var halves = [UInt8](repeating: 0, count: count * 2)
