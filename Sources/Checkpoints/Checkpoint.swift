@@ -181,7 +181,8 @@ public struct Checkpoint: Sendable {
     private func writePlan(_ output: CheckpointOutput, shardLimit: Int) throws -> WritePlan {
         try description.checkCarriedLayers()
         try description.checkRunnable()
-        return try WritePlan(tensors: output.tensors, shardLimit: shardLimit, parameters: output.parameters, metadata: output.metadata)
+        return try WritePlan(
+            tensors: output.tensors, shardLimit: shardLimit, parameters: output.parameters, metadata: output.metadata)
     }
 
     /// What is written, and what the configuration says of it.

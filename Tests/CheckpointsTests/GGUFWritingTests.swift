@@ -93,7 +93,7 @@ struct GGUFWritingTests {
         let folder = try TemporaryFolder()
         let path = try folder.copy(Fixtures.model("llama"), as: "in")
         let file = try SafetensorsFile(path: path + "/model.safetensors")
-        let info = try #require(file.info("model.layers.0.mlp.down_proj.weight"))
+        let info = try #require(file.info("model.layers.0.mlp.gate_proj.weight"))
         var bytes = try contents(path + "/model.safetensors")
         let place = bytes.count - (file.header.tensors.map(\.end).max() ?? 0) + info.begin
         // NaN in F32, and in each half of it in BF16 and F16.
@@ -102,7 +102,7 @@ struct GGUFWritingTests {
         let checkpoint = try Checkpoint(at: path)
         let output = folder.path + "/model.gguf"
         let error = try #require(throws: CheckpointError.self) { try checkpoint.writeGGUF(to: output, type: type) }
-        #expect(error.code == .incompatible && error.tensor == "blk.0.ffn_down.weight", "\(error)")
+        #expect(error.code == .incompatible && error.tensor == "blk.0.ffn_gate.weight", "\(error)")
         #expect(folder.names == ["in"])
         var options = WriteOptions()
         options.allowNonfinite = true

@@ -25,7 +25,9 @@ public func fuzz(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     for start in stride(from: 1, to: bytes.count - 3, by: 4) {
         let change = bytes[start..<start + 4].map { Int($0) }
         let name = change[0] % 3 == 0 ? "config.json" : weights[change[0] % weights.count]
-        guard var content = try? Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)), content.count > 8 else { continue }
+        guard var content = try? Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)), content.count > 8 else {
+            continue
+        }
         var range = 0..<content.count
         if name != "config.json" {
             let end = 8 + content.prefix(8).reversed().reduce(0) { ($0 << 8 | Int($1)) & 0xFF_FFFF }
