@@ -19,7 +19,7 @@ let package = Package(
     ],
     targets: [
         .target(
-            name: "Formats", path: "Formats", exclude: ["mtz.md", "schemas"],
+            name: "Formats", path: "Formats", exclude: ["gguf.md", "mtz.md", "schemas"],
             resources: [.embedInCode("architectures"), .embedInCode("hardware")]),
         .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),

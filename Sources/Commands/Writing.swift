@@ -66,7 +66,9 @@ func write(
     }
     if writing.dryRun {
         let plan = try checkpoint.writePlan(shardLimit: writing.maxShardSize.bytes)
-        try printPlan(plan, checkpoint, output, writing, common, remarks: remarks, document)
+        try printPlan(
+            plan.files.map(PlanOfFile.init), bytes: plan.byteCount, parameters: plan.parameterCount, output, writing,
+            common, remarks: remarks, document)
         return
     }
     let verification = writing.verify ? check.map { OutputVerification($0(checkpoint)) } : nil
@@ -103,19 +105,9 @@ private func writeGGUF(
         }
     }
     let plan = try checkpoint.ggufPlan(type: type, preTokenizer: writing.ggufPre)
-    if common.json {
-        var document = document
-        document["bytes"] = JSON(plan.byteCount)
-        document["tensors"] = JSON(plan.tensors.count)
-        return try standardOutput(JSON.object(document).serialized())
-    }
-    var table = TextTable([.left, .left])
-    for (tensor, type, _) in plan.tensors {
-        table.add(escaped(tensor.name), "\(type.rawValue) \(tensor.dimensions)")
-    }
-    try standardOutput(table.text, terminator: "")
-    try standardOutput(
-        "\nWould write \(output): \(plan.tensors.count) tensors, \(byteText(plan.byteCount)) in one file.")
+    try printPlan(
+        [PlanOfFile(plan, name: output)], bytes: plan.byteCount, parameters: checkpoint.parameterCount, output, writing,
+        common, remarks: remarks, document)
 }
 
 /// Runs what writes a checkpoint with a progress bar, and reports on it.
@@ -170,41 +162,60 @@ func report(
     try standardOutput(path: report.output)
 }
 
+/// A file that would be written.
+private struct PlanOfFile {
+    let name: String
+    let bytes: Int
+    let tensors: [(name: String, form: String, bytes: Int)]
+
+    init(_ file: PlannedFile) {
+        name = file.name
+        bytes = file.size
+        tensors = file.tensors.map { ($0.name, "\($0.dtype.rawValue) \($0.shape)", $0.end - $0.begin) }
+    }
+
+    init(_ plan: GGUFPlan, name: String) {
+        self.name = String(name.split(separator: "/").last ?? "")
+        bytes = plan.byteCount
+        tensors = plan.tensors.map { tensor, type, _ in
+            (tensor.name, "\(type.rawValue) \(tensor.dimensions)", type.byteCount(tensor.dimensions.reduce(1, *)))
+        }
+    }
+}
+
+/// Says what would be written.
 private func printPlan(
-    _ plan: WritePlan, _ checkpoint: Checkpoint, _ output: String, _ writing: WritingOptions, _ common: CommonOptions,
-    remarks: [String], _ document: JSONObject
+    _ files: [PlanOfFile], bytes: Int, parameters: Int, _ output: String, _ writing: WritingOptions,
+    _ common: CommonOptions, remarks: [String], _ document: JSONObject
 ) throws {
     let parent = output.contains("/") ? String(output[..<(output.lastIndex(of: "/") ?? output.startIndex)]) : "."
     let free = try PosixFile.freeSpace(parent.isEmpty ? "/" : parent)
     if common.json {
         var document = document
-        document["bytes"] = JSON(plan.byteCount)
+        document["bytes"] = JSON(bytes)
         document["free_bytes"] = JSON(free)
-        document["parameters"] = JSON(plan.parameterCount)
+        document["parameters"] = JSON(parameters)
         document["files"] = .array(
-            plan.files.map { file in
-                .object(["name": .string(file.name), "bytes": JSON(file.size), "tensors": JSON(file.tensors.count)])
+            files.map { file in
+                .object(["name": .string(file.name), "bytes": JSON(file.bytes), "tensors": JSON(file.tensors.count)])
             })
         try standardOutput(JSON.object(document).serialized())
         return
     }
     for remark in remarks { try standardOutput(remark) }
     var table = TextTable([.left, .left, .right])
-    for file in plan.files {
-        for tensor in file.tensors {
-            table.add(
-                escaped(tensor.name), "\(tensor.dtype.rawValue) \(tensor.shape)", byteText(tensor.end - tensor.begin))
-        }
+    for file in files {
+        for tensor in file.tensors { table.add(escaped(tensor.name), tensor.form, byteText(tensor.bytes)) }
     }
     try standardOutput(table.text, terminator: "")
     try standardOutput("")
+    let count = files.reduce(0) { $0 + $1.tensors.count }
+    try standardOutput("Would write \(output): \(count) tensors, \(countText(parameters)) parameters,")
     try standardOutput(
-        "Would write \(output): \(plan.weightMap.count) tensors, \(countText(plan.parameterCount)) parameters,")
-    try standardOutput(
-        "\(byteText(plan.byteCount))\(writing.pack ? " before packing" : "") in "
-            + "\(fileCountText(plan.files.count)); \(byteText(free)) are free there.")
+        "\(byteText(bytes))\(writing.pack ? " before packing" : "") in "
+            + "\(fileCountText(files.count)); \(byteText(free)) are free there.")
     try standardOutput("Peak memory stays within \(writing.memory.description).")
-    if plan.byteCount > free, !writing.pack { try standardOutput("There is not enough space.") }
+    if bytes > free, !writing.pack { try standardOutput("There is not enough space.") }
 }
 
 private func fileCountText(_ count: Int) -> String { count == 1 ? "one file" : "\(count) files" }

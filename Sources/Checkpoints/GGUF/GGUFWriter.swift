@@ -28,7 +28,8 @@ public enum GGUFType: String, Sendable, CaseIterable {
         }
     }
 
-    fileprivate func byteCount(_ elements: Int) -> Int {
+    /// Bytes of so many elements, whole blocks of them.
+    package func byteCount(_ elements: Int) -> Int {
         switch self {
         case .f32: elements * 4
         case .f16, .bf16: elements * 2
