@@ -75,7 +75,7 @@ extension Checkpoint {
             return try decodedOutput(expected, decodedNote(computed))
         }
         var tensors: [DiskTensor] = []
-        var names = QuantisedNames(self)
+        var names = try QuantisedNames(self)
         for (unit, copy) in zip(units, copies) {
             if let copy {
                 tensors += copy.tensors
@@ -175,8 +175,7 @@ extension Checkpoint {
         unit.allSatisfy { tensor in
             tensor.placements.allSatisfy { role, _ in
                 guard case .source(let source, _)? = table[role]?.expression else { return false }
-                let name = source.info.name
-                return quantisation.leavesOut(name.hasSuffix(".weight") ? String(name.dropLast(7)) : name)
+                return quantisation.leavesOut(QuantisedNames.module(source.info.name))
             }
         }
     }

@@ -58,7 +58,7 @@ func write(
     }
     if let type = try writing.parsedGGUF() {
         return try await writeGGUF(
-            checkpoint, to: output, type, writing: writing, common: common, remarks: remarks, document)
+            checkpoint, to: output, type, writing: writing, common: common, remarks: remarks, document, loss)
     }
     if let note = try checkpoint.quantisedNote {
         remarks.append(note + ".")
@@ -95,13 +95,16 @@ func write(
 /// Writes a checkpoint as a GGUF file, or says what it would hold.
 private func writeGGUF(
     _ checkpoint: Checkpoint, to output: String, _ type: GGUFType, writing: WritingOptions, common: CommonOptions,
-    remarks: [String], _ document: JSONObject
+    remarks: [String], _ document: JSONObject, _ loss: LossChange?
 ) async throws {
     guard writing.dryRun else {
+        try loss?.checkMemory(checkpoint)
         return try await report(
-            writing, common, remarks: remarks, warnings: checkpoint.warnings, document, isResumable: false
+            writing, common, remarks: remarks, warnings: checkpoint.warnings, document, loss: loss, isResumable: false
         ) { options in
-            try checkpoint.writeGGUF(to: output, type: type, preTokenizer: writing.ggufPre, options: options)
+            // GGUF files are not read: what is scored is the result before it is rounded to the type.
+            try loss?.run(checkpoint)
+            return try checkpoint.writeGGUF(to: output, type: type, preTokenizer: writing.ggufPre, options: options)
         }
     }
     let plan = try checkpoint.ggufPlan(type: type, preTokenizer: writing.ggufPre)

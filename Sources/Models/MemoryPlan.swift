@@ -137,13 +137,14 @@ package struct MemoryPlanner: Sendable {
         var least = Int.max
         let shared = shared(of: memory)
         for (rank, way) in ways.enumerated() {
-            let fixed = fixed(way.placements) + shared
+            let own = fixed(way.placements)
             let needed = isExact ? max(tokens, length) : length
-            least = min(least, adding(fixed - shared, multiplied(needed, perToken)))
-            let room = (memory - fixed) / perToken
+            least = min(least, adding(own, multiplied(needed, perToken)))
+            let room = (memory - own - shared) / perToken
             guard room >= (isExact ? needed : way.enough) else { continue }
             let count = isExact ? needed : min(room, max(way.limit, length))
-            return MemoryPlan(placements: way.placements, tokens: count, bytes: fixed + count * perToken, rank: rank)
+            return MemoryPlan(
+                placements: way.placements, tokens: count, bytes: own + shared + count * perToken, rank: rank)
         }
         least = max(self.least(beside: least), floor)
         let mebibytes = least >= Int.max - Self.mebibyte ? Int.max >> 20 : (least + Self.mebibyte - 1) / Self.mebibyte

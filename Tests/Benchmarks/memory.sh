@@ -71,8 +71,8 @@ measure "convert --verify" convert "$work/dense" --dtype F16 --verify -o "$work/
 measure "prune --data" prune "$work/mixture" --experts 1 --top-k 1 --criterion reap --data "$data" --tokens 1024 \
     --stats-length 256 -o "$work/out"
 measure "densify --data" densify "$work/mixture" --method usage --data "$data" -o "$work/out"
-measure "merge --router domain" merge "$work/dense" "$work/dense2" --router "domain:dense=$work/tokens.bin:uint16,dense2=$work/tokens.bin:uint16" \
-    --router-tokens 1024 -o "$work/out"
+measure "merge --router domain" merge "$work/dense" "$work/dense2" --router-tokens 1024 \
+    --router "domain:dense=$work/tokens.bin:uint16,dense2=$work/tokens.bin:uint16" -o "$work/out"
 measure "merge --router centroids" merge "$work/dense" "$work/dense2" --router "centroids:$data" --router-tokens 1024 \
     -o "$work/out"
 exit "$failures"

@@ -19,37 +19,15 @@ mergekit="${MERGEKIT:-$(dirname "$(command -v mergekit-moe || echo /none/x)")}"
 [ -x "$mergekit/mergekit-moe" ] || { echo "mergekit is not installed: skipped (pip install mergekit)"; mergekit=""; }
 
 export TOOL="$tool" FOLDER="$folder" ROUNDS="$rounds" MERGEKIT="$mergekit"
-python3 - <<'PYTHON'
-import os, resource, shutil, statistics, subprocess, time
+PYTHONPATH=Tests/Benchmarks PYTHONDONTWRITEBYTECODE=1 python3 - <<'PYTHON'
+import os, statistics
+from timing import Bench
 
 tool, folder, mergekit = (os.environ[k] for k in ("TOOL", "FOLDER", "MERGEKIT"))
-out = os.path.join(folder, "out")
 models = [os.path.join(folder, f"m{k}") for k in (1, 2, 3, 4)]
 
-def clean():
-    for name in ("out", ".out.moe-tool-partial"):
-        path = os.path.join(folder, name)
-        os.remove(path) if os.path.isfile(path) else shutil.rmtree(path, ignore_errors=True)
-    os.sync()
-
-def warm():
-    for source in models:
-        for name in sorted(os.listdir(source)):
-            with open(os.path.join(source, name), "rb") as f:
-                while f.read(1 << 24):
-                    pass
-
-def run(command):
-    """Seconds and peak MiB of one process."""
-    clean(); warm()
-    start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - start
-    if status:
-        raise SystemExit(f"{command[0]} failed: {errors.decode()[-500:]}")
-    return seconds, usage.ru_maxrss / 1024
+bench = Bench(folder)
+out, run = bench.out, lambda command: bench.run(command, models)
 
 def floor(size):
     """cat of the inputs, then dd of the output's size."""
@@ -78,7 +56,7 @@ jobs = [
 ]
 for title, ours, peer in jobs:
     run(ours)
-    size = sum(os.path.getsize(os.path.join(out, n)) for n in os.listdir(out))
+    size = bench.size()
     runs = {"cat + dd": [], "moe-tool": []}
     if peer:
         runs[peer[0]] = []
@@ -87,7 +65,7 @@ for title, ours, peer in jobs:
         runs["moe-tool"].append(run(ours))
         if peer and k == 0:
             runs[peer[0]].append(run(peer[1]))
-    clean()
+    bench.clean()
     base = statistics.median(s for s, _ in runs["cat + dd"])
     print(f"{title}: {size / 1e9:.1f} GB out of 4 x 2.2, sources in the page cache, median of {len(runs['moe-tool'])} (mergekit: 1)")
     print(f"{'':14}{'seconds':>9}{'of floor':>10}{'peak MiB':>10}   all")

@@ -18,51 +18,22 @@ source="$folder/mistral-1.1b"
 [ -f "$source/config.json" ] || python3 Tests/Benchmarks/make_checkpoint.py "$source"
 
 export TOOL="$tool" SOURCE="$source" FOLDER="$folder" ROUNDS="$rounds" FORMATS="${*:3}"
-python3 - <<'PYTHON'
-import os, shutil, statistics, subprocess, time
+PYTHONPATH=Tests/Benchmarks PYTHONDONTWRITEBYTECODE=1 python3 - <<'PYTHON'
+import os, shutil, statistics, subprocess
+from timing import Bench
 
 tool, source, folder = (os.environ[k] for k in ("TOOL", "SOURCE", "FOLDER"))
 formats = os.environ["FORMATS"].split() or ["fp8-block", "fp8-channel", "mxfp4", "int8", "int4-group:128", "nvfp4"]
-out, quantised = os.path.join(folder, "out"), os.path.join(folder, "quantised")
-
-def clean():
-    for name in ("out", ".out.moe-tool-partial"):
-        path = os.path.join(folder, name)
-        os.remove(path) if os.path.isfile(path) else shutil.rmtree(path, ignore_errors=True)
-    os.sync()
-
-def size(path):
-    return sum(os.path.getsize(os.path.join(path, n)) for n in os.listdir(path))
-
-def warm(path):
-    for name in sorted(os.listdir(path)):
-        with open(os.path.join(path, name), "rb") as f:
-            while f.read(1 << 24):
-                pass
-
-def run(command, read):
-    """Seconds and peak MiB of one process."""
-    clean()
-    if read:
-        warm(read)
-    start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - start
-    if status:
-        raise SystemExit(f"{command[0]} failed: {errors.decode()[-500:]}")
-    return seconds, usage.ru_maxrss / 1024
+bench = Bench(folder)
+out, quantised = bench.out, os.path.join(folder, "quantised")
 
 def measure(name, command, read):
-    run(command, read)
-    count = size(out)
-    clean()
-    dd = ["dd", "if=/dev/zero", f"of={out}", "bs=16M", f"count={count}", "iflag=count_bytes", "conv=fsync"]
+    bench.run(command, [read])
+    count = bench.size()
     ours, theirs = [], []
     for _ in range(int(os.environ["ROUNDS"])):
-        theirs.append(run(dd, None)[0])
-        ours.append(run(command, read))
+        theirs.append(bench.run(bench.dd(count), [])[0])
+        ours.append(bench.run(command, [read]))
     base, s = statistics.median(theirs), statistics.median(s for s, _ in ours)
     print(f"{name:32}{count / 1e9:6.2f}{s:9.1f}{base:8.1f}{s / base:8.2f}{max(m for _, m in ours):10.0f}   "
           + " ".join(f"{v:.1f}" for v, _ in ours), flush=True)
@@ -76,6 +47,6 @@ for format in formats:
     measure(f"dequantise {format}", [tool, "convert", quantised, "--dequantise", "--quiet", "-o", out], quantised)
     if format == formats[0]:
         measure(f"copy of {format}", [tool, "convert", quantised, "--quiet", "-o", out], quantised)
-clean()
+bench.clean()
 shutil.rmtree(quantised, ignore_errors=True)
 PYTHON

@@ -17,41 +17,19 @@ mergekit="${MERGEKIT_MOE:-$(command -v mergekit-moe || true)}"
 [ -n "$mergekit" ] || echo "mergekit-moe is not installed: skipped (pip install mergekit)"
 
 export TOOL="$tool" SOURCE="$source" FOLDER="$folder" ROUNDS="$rounds" MERGEKIT="$mergekit"
-python3 - <<'PYTHON'
-import os, resource, shutil, statistics, subprocess, time
+PYTHONPATH=Tests/Benchmarks PYTHONDONTWRITEBYTECODE=1 python3 - <<'PYTHON'
+import os, statistics
+from timing import Bench
 
 tool, source, folder, mergekit = (os.environ[k] for k in ("TOOL", "SOURCE", "FOLDER", "MERGEKIT"))
-out = os.path.join(folder, "out")
-
-def clean():
-    for name in ("out", ".out.moe-tool-partial"):
-        path = os.path.join(folder, name)
-        os.remove(path) if os.path.isfile(path) else shutil.rmtree(path, ignore_errors=True)
-    os.sync()
-
-def warm():
-    for name in sorted(os.listdir(source)):
-        with open(os.path.join(source, name), "rb") as f:
-            while f.read(1 << 24):
-                pass
-
-def run(command):
-    """Seconds and peak MiB of one process."""
-    clean(); warm()
-    start = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - start
-    if status:
-        raise SystemExit(f"{command[0]} failed: {errors.decode()[-500:]}")
-    return seconds, usage.ru_maxrss / 1024
+bench = Bench(folder)
+out, run = bench.out, lambda command: bench.run(command, [source])
 
 upcycle = [tool, "upcycle", "--experts", "8", "--quiet", source, "-o", out]
 run(upcycle)
-size = sum(os.path.getsize(os.path.join(out, n)) for n in os.listdir(out))
-clean()
-dd = ["dd", "if=/dev/zero", f"of={out}", "bs=16M", f"count={size}", "iflag=count_bytes", "conv=fsync"]
+size = bench.size()
+bench.clean()
+dd = bench.dd(size)
 config = os.path.join(folder, "mergekit.yml")
 with open(config, "w") as f:
     f.write(f"base_model: {source}\ngate_mode: random\ndtype: bfloat16\nexperts:\n"
@@ -64,7 +42,7 @@ for k in range(int(os.environ["ROUNDS"])):
     runs["moe-tool"].append(run(upcycle))
     if mergekit and k == 0:
         runs["mergekit-moe"].append(run([mergekit, config, out, "--i-understand-this-is-not-useful-without-training"]))
-clean()
+bench.clean()
 base = statistics.median(s for s, _ in runs["dd"])
 print(f"{size / 1e9:.1f} GB out, source in the page cache, median of {len(runs['dd'])} (mergekit-moe: 1)")
 print(f"{'':14}{'seconds':>9}{'of dd':>8}{'GB/s':>7}{'peak MiB':>10}   all")

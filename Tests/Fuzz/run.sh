@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the parsers with libFuzzer for SECONDS (default 60) each: headers, JSON and the index; packed files; quantised
-# checkpoints. Ends with an error on the first crash and leaves the input that caused it in Tests/Fuzz. Skips, saying so, where the toolchain has no
-# libFuzzer.
+# checkpoints. Ends with an error on the first crash and leaves the input that caused it in Tests/Fuzz. Skips, saying so, where
+# the toolchain has no libFuzzer.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds="${1:-60}"

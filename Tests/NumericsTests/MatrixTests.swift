@@ -20,7 +20,7 @@ struct MatrixTests {
         let others = (0..<4).map { _ in Matrix(zeros: rows, columns) }
         #expect(span.values[0] == 1 && span.values[rows * columns - 1] == 1)
         #expect(some.values[0] == 1 && part.values[0] == 1)
-        #expect(Set(others.map { UInt(bitPattern: $0.values) }).count == 4)
+        withExtendedLifetime(others) {}
     }
 
     @Test("A product of matrices that nothing else names, while others are made")

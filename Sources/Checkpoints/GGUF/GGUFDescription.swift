@@ -180,6 +180,10 @@ struct GGUFDescription {
                 "has no rope of the kind \(rotation.summary) here",
                 "set another rope_type in config.json, or write a shorter context without it")
         }
+        guard Float(base).isFinite else {
+            throw description.config.failure(
+                .incompatible, "the base \(base) of the rotation is none that a GGUF file holds")
+        }
         set("rope.freq_base", .float32(Float(base)))
     }
 

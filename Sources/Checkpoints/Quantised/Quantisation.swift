@@ -43,10 +43,11 @@ package struct Quantisation: Sendable {
 
     /// Whether a key is about one checkpoint's modules, or how it was made.
     private static func isOwn(_ key: String) -> Bool {
-        [
-            "modules_to_not_convert", "ignore", "exclude_modules", "llm_int8_skip_modules", "ignored_layers", "version",
-            "quantized_layers", "global_compression_ratio", "producer", "kv_cache_scheme", "kv_cache_quant_algo",
-        ].contains(key)
+        QuantisedNames.lists.contains(key)
+            || [
+                "version", "quantized_layers", "global_compression_ratio", "producer", "kv_cache_scheme",
+                "kv_cache_quant_algo",
+            ].contains(key)
     }
 
     /// Whether a list of the settings names a module as one that is not quantised.

@@ -14,9 +14,8 @@ struct QuantisedNames {
         "modules_to_not_convert", "ignore", "exclude_modules", "llm_int8_skip_modules", "ignored_layers",
     ]
 
-    init(_ checkpoint: Checkpoint) {
-        guard let expected = try? checkpoint.expectedTensors() else { return }
-        for tensor in expected where tensor.placements.count == 1 {
+    init(_ checkpoint: Checkpoint) throws {
+        for tensor in try checkpoint.expectedTensors() where tensor.placements.count == 1 {
             guard let role = tensor.placements.first?.role, let source = checkpoint.table[role]?.expression else {
                 continue
             }
@@ -50,7 +49,8 @@ struct QuantisedNames {
         decoded.append(Self.module(tensor.name))
     }
 
-    private static func module(_ name: String) -> String {
+    /// The module whose weight a tensor is.
+    static func module(_ name: String) -> String {
         name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : name
     }
 
